@@ -1,0 +1,74 @@
+# `make demo` needs python3 (3.11 or newer) with its venv module, and nothing else. No target needs root.
+# ARGS="…" is handed on: make test ARGS="tests/unit -k candles", make bench ARGS=--quick, make demo ARGS=--help.
+
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+# The lists of pyproject.toml that the tests need, beside the core; the names of extras may be added.
+TEST_LISTS ?= dev
+
+.PHONY: demo test check bench docs lock clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/core.stamp
+	$(BIN)/backtest-kit demo $(ARGS)
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -n auto $(ARGS)
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/house -q $(ARGS)
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+docs: $(VENV)/docs.stamp
+	$(BIN)/pdoc backtest_kit --docformat markdown --output-directory build/docs
+
+# Resolves anew for every supported Python and system; add ARGS="--upgrade" for newer versions.
+# The index is uv's own affair (its settings, UV_DEFAULT_INDEX): the lock names none.
+lock: | $(BIN)/python
+	$(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --no-emit-find-links --all-extras --group dev --group docs $(ARGS) \
+	  pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Installs the pins of the given lists with their hashes checked, then this folder itself, editable.
+# pip compiles to bytecode as it installs, also where PYTHONDONTWRITEBYTECODE is set.
+define install
+	$(BIN)/python .ci/locked.py build core $(1) > $@.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $@.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+endef
+
+INSTALL_INPUTS := pyproject.toml requirements.lock .ci/locked.py
+
+$(VENV)/core.stamp: $(INSTALL_INPUTS) | $(BIN)/python
+	$(call install,)
+
+$(VENV)/dev.stamp: $(INSTALL_INPUTS) | $(BIN)/python
+	$(call install,$(TEST_LISTS))
+
+$(VENV)/docs.stamp: $(INSTALL_INPUTS) | $(BIN)/python
+	$(call install,docs)
+
+# A python3 may be older than the one beside it, or lack venv (Debian ships that apart): each is tried, not believed.
+$(BIN)/python:
+	@for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+	  if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "$$python -m venv $(VENV)"; \
+	    $$python -m venv $(VENV) && exit 0; \
+	    rm -rf $(VENV); exit 1; \
+	  fi; \
+	done; \
+	echo "No usable Python: 3.11 or newer with the venv module is needed (on Debian: apt install python3 python3-venv)," >&2; \
+	echo "or name one: make demo PYTHON=/path/to/python3" >&2; \
+	exit 1
