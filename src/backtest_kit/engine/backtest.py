@@ -1,0 +1,260 @@
+"""The backtest driver: many books on one time line, the earliest moment first.
+
+A heap holds the next moment of every book, of the jobs on engine time and of the pulse (progress, and a breath for the
+event loop). The earliest is lived through up to the moment of the next one, so that all decisions that share a risk
+profile are made in the order of time, and a single book runs on undisturbed. See `book.py` for the keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time as wall
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from heapq import heappop, heappush
+from typing import Literal, Protocol
+
+from msgspec.structs import replace
+
+from backtest_kit.core.events import Event
+from backtest_kit.core.values import MINUTE, Source, Time
+from backtest_kit.engine import context as ambient
+from backtest_kit.engine.book import NO_LIMIT, Book
+from backtest_kit.engine.listeners import Listeners
+from backtest_kit.engine.notices import DoneBacktest, Failure, Performance, Progress
+from backtest_kit.engine.schedule import CronTick, Schedule, ScheduleRun
+from backtest_kit.engine.watchdog import Watchdog
+
+Outcome = Literal["finished", "stopped", "interrupted", "failed"]
+_BREATH_SECONDS = 0.02
+
+
+class Moments(Protocol):
+    """Anything that has a place on the time line."""
+
+    def peek(self) -> int: ...
+
+    async def advance(self, limit: int, /) -> None: ...
+
+
+class TimeLine:
+    """The next moments of all items in a heap. An entry that its item has moved away from is passed over."""
+
+    def __init__(self, items: Sequence[Moments]) -> None:
+        self._items = items
+        self._heap: list[tuple[int, int]] = []
+        self._placed: dict[int, int] = {}
+        for number in range(len(items)):
+            self.place(number)
+
+    def place(self, number: int) -> None:
+        """Puts an item where its next moment is."""
+        key = self._items[number].peek()
+        if self._placed.get(number) != key:
+            self._placed[number] = key
+            heappush(self._heap, (key, number))
+
+    def next(self) -> tuple[int, int]:
+        """Takes out the item with the earliest moment; with the key before which it may go on undisturbed."""
+        while True:
+            key, number = heappop(self._heap)
+            if self._placed.get(number) != key:
+                continue
+            del self._placed[number]
+            if key != self._items[number].peek():
+                self.place(number)
+                continue
+            while self._heap and self._placed.get(self._heap[0][1]) != self._heap[0][0]:
+                heappop(self._heap)
+            limit = self._heap[0][0] + (number < self._heap[0][1]) if self._heap else NO_LIMIT
+            return number, limit
+
+
+class Pulse:
+    """Tells progress, a percent at a time, and lets other tasks of the event loop run every few milliseconds."""
+
+    def __init__(self, books: Sequence[Book], listeners: Listeners) -> None:
+        ticks = books[0].ticks
+        self._first, self._last, self._books, self._listeners = ticks.first, ticks.last, books, listeners
+        self._percent = max(1, (ticks.last - ticks.first) // 100)
+        self._stride = min(64, self._percent)
+        self._row, self._told = ticks.first, ticks.first
+        self._breath = wall.perf_counter()
+
+    def peek(self) -> int:
+        return 3 * self._row if self._row <= self._last else NO_LIMIT
+
+    async def advance(self, _limit: int, /) -> None:
+        now = wall.perf_counter()
+        passed = now - self._breath
+        if passed > _BREATH_SECONDS:
+            self._breath = now
+            self._stride = max(1, self._stride // 2)
+            await asyncio.sleep(0)
+        elif passed < _BREATH_SECONDS / 4:
+            self._stride = min(self._percent, self._stride * 2)
+        if self._row - self._told >= self._percent or self._row >= self._last:
+            self._told = self._row
+            await self.tell()
+        alive = any(not book.done for book in self._books)
+        self._row = min(self._row + self._stride, self._last) if alive and self._row < self._last else self._last + 1
+
+    async def finish(self) -> None:
+        """The run is over: 100 percent, unless that has been told."""
+        if self._told < self._last:
+            self._row = self._told = self._last
+            await self.tell()
+
+    async def tell(self) -> None:
+        rows = min(self._row, self._last) - self._first
+        done, total = rows * len(self._books), (self._last - self._first) * len(self._books)
+        book = self._books[0]
+        time = book.tape.time(min(self._row, self._last))
+        await self._listeners.tell(Progress(joint_source(self._books), time, done, total))
+
+
+class Jobs:
+    """The jobs on engine time, between the candles of a tick and its decisions."""
+
+    def __init__(self, schedule: Schedule, books: Sequence[Book], listeners: Listeners) -> None:
+        self._book, self._listeners = books[0], listeners
+        self._failed: list[tuple[Exception, CronTick]] = []
+        self._when: Time = self._book.tape.time(self._book.ticks.first) - 1
+        self._run = ScheduleRun(
+            schedule,
+            start=self._when + 1,
+            symbols=[book.source.symbol for book in books],
+            mode=self._book.source.mode,
+            on_error=lambda error, tick: self._failed.append((error, tick)),
+        )
+
+    def peek(self) -> int:
+        due = self._run.next_due(self._when)
+        if due is None or due > self._book.tape.time(self._book.ticks.last):
+            return NO_LIMIT
+        return 3 * self._book.tape.row(due) + 1
+
+    async def advance(self, _limit: int, /) -> None:
+        due = self._run.next_due(self._when)
+        if due is None:
+            return
+        self._when = due
+        context = self._book.context
+        before, context.when = context.when, due
+        ambient.enter(context)
+        await self._run.fire(due)
+        context.when = before
+        for error, tick in self._failed:
+            where = f"cron job {tick.name!r}" + (f" on {tick.symbol}" if tick.symbol else "")
+            await self._listeners.report_failure(Failure(self._book.source, due, error, where))
+        self._failed.clear()
+
+
+class BacktestRun:
+    """One backtest under way: books that share a frame, a time line and a portfolio.
+
+    `prepare` loads candles and makes the books, when the run begins. `results` gives scheduled, opened, cancelled and
+    closed events in order. A run is used once.
+    """
+
+    def __init__(
+        self,
+        prepare: Callable[[Watchdog], Awaitable[list[Book]]],
+        listeners: Listeners,
+        schedule: Schedule,
+        timeout_seconds: float,
+    ) -> None:
+        self._prepare, self._listeners, self._schedule = prepare, listeners, schedule
+        self.watchdog = Watchdog(timeout_seconds)
+        self.books: list[Book] = []
+        self.outcome: Outcome | None = None
+        self.is_running = False
+        self.seconds = 0.0
+        self.error: BaseException | None = None
+        self._stopping: list[Callable[[Book], bool]] = []
+
+    async def results(self) -> AsyncIterator[Event]:
+        """Runs, and yields results as they happen. Leaving the loop early stops the run."""
+        outer = ambient.any_context()
+        started = wall.perf_counter()
+        self.is_running = True
+        outcome: Outcome = "stopped"
+        self.watchdog.start()
+        try:
+            self.books = await self._prepare(self.watchdog)
+            for which in self._stopping:
+                self.stop(which)
+            for book in self.books:
+                await book.begin()
+            async for event in self._drive():
+                ambient.leave(outer)
+                yield event
+            outcome = "stopped" if self._stopping else "finished"
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            outcome = "interrupted"
+            raise
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            outcome, self.error = "failed", error
+            raise
+        finally:
+            self.watchdog.stop()
+            self.is_running, self.outcome = False, outcome
+            self.seconds = wall.perf_counter() - started
+            await self._tell_done(outcome)
+            ambient.leave(outer)
+
+    def stop(self, which: Callable[[Book], bool] = lambda _: True) -> None:
+        """No new signals in the books meant; what is open is watched to its end. May be called from any thread."""
+        if not self.books:
+            self._stopping.append(which)
+            return
+        for book in self.books:
+            if which(book):
+                self._stopping.append(which)
+                book.stop()
+
+    async def _drive(self) -> AsyncIterator[Event]:
+        books = self.books
+        pulse = Pulse(books, self._listeners)
+        items: list[Moments] = [*books, Jobs(self._schedule, books, self._listeners), pulse]
+        touched: list[Book] = []
+        for book in books:
+            book.touched = touched
+        line = TimeLine(items)
+        left = len(books)
+        while left:
+            number, limit = line.next()
+            await items[number].advance(limit)
+            if number < len(books):
+                book = books[number]
+                results, book.results = book.results, []
+                for event in results:
+                    yield event
+                left -= book.done
+            line.place(number)
+            while touched:  # commands given to other books have moved their next moments
+                line.place(books.index(touched.pop()))
+        await pulse.finish()
+
+    async def _tell_done(self, outcome: Outcome) -> None:
+        for book in self.books:
+            when = book.context.when
+            await book.tell(DoneBacktest(book.source, when, len(book.tally.closed), outcome))
+        if self.books:
+            candles = sum(book.ticks.last - book.ticks.first for book in self.books)
+            source, when = joint_source(self.books), self.books[0].context.when
+            await self._listeners.tell(Performance(source, when, "backtest_run", self.seconds * 1000, candles))
+
+
+def joint_source(books: Sequence[Book]) -> Source:
+    """One source for what concerns all books of a run: their names, joined."""
+    first = books[0].source
+    symbols = ", ".join(dict.fromkeys(book.source.symbol for book in books))
+    strategies = ", ".join(dict.fromkeys(book.source.strategy_name for book in books))
+    return replace(first, symbol=symbols, strategy_name=strategies)
+
+
+def frame_rows(start: Time, stop: Time, step: Time, span: int) -> tuple[int, int]:
+    """The rows of the first and the last tick of a frame, on a tape that begins `span` candles before the first."""
+    return span, span + (stop - start) // step * (step // MINUTE)

@@ -1,0 +1,209 @@
+"""What user code may see of a column: the rows up to now, in memory in which the rest does not exist yet.
+
+A view of numpy leads back to the whole array that it was cut from. So user code never gets a view of the engine's
+columns, but of a `Screen`: a second buffer of the same length into which rows are copied when they are first asked for,
+never before their candle has closed. Beyond them stand zeros. The buffer is read-only for everybody but its screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backtest_kit.core.candles import COLUMNS, Candles, Floats
+from backtest_kit.core.values import Time
+from backtest_kit.errors import ConfigError, LookAheadError
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+
+
+class Screen:
+    """One column as user code may see it."""
+
+    __slots__ = ("_shown", "_source", "_view", "_writable")
+
+    def __init__(self, source: NDArray[Any]) -> None:
+        memory = bytearray(source.nbytes)
+        self._source, self._shown = source, 0
+        self._writable = np.frombuffer(memory, dtype=source.dtype)
+        self._view = np.frombuffer(memoryview(memory).toreadonly(), dtype=source.dtype)
+
+    def rows(self, first: int, stop: int) -> NDArray[Any]:
+        """The rows [first, stop), read-only; rows up to `stop` are copied in from the source if they are not here yet."""
+        shown = self._shown
+        if stop > shown:
+            self._writable[shown:stop] = self._source[shown:stop]
+            self._shown = stop
+        return self._view[first:stop]
+
+
+class CandleWindow(Candles):
+    """The last candles of one interval, closed by `when`; columns are cut when they are first read."""
+
+    __slots__ = ("_first", "_pane", "_stop")
+
+    def __init__(self, pane: Pane, first: int, stop: int) -> None:
+        self._pane, self._first, self._stop = pane, first, stop
+
+    def __getattr__(self, name: str) -> Any:
+        """Cuts a column on its first use; afterwards it is an ordinary attribute."""
+        screen = _screen(self._pane, name)
+        if screen is not None:
+            value: Any = screen.rows(self._first, self._stop)
+        elif name == "interval":
+            value = self._pane.interval
+        elif name == "start":
+            value = self._pane.start + self._first * self._pane.step
+        else:
+            raise AttributeError(f"candles have no attribute {name!r}")
+        setattr(self, name, value)
+        return value
+
+    def __len__(self) -> int:
+        return self._stop - self._first
+
+    def __await__(self) -> Generator[None, None, CandleWindow]:
+        """`await get_candles(…)` and `get_candles(…)` are the same where the candles are here already."""
+        return self
+        yield
+
+    def rows(self, first: int, last: int) -> CandleWindow:
+        return CandleWindow(self._pane, self._first + first, self._first + last)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A DataFrame with a UTC DatetimeIndex `timestamp` and the five columns; needs pandas."""
+        return to_pandas(self)
+
+    def to_polars(self) -> polars.DataFrame:
+        """A DataFrame with `timestamp` (UTC) and the five columns; needs polars."""
+        return to_polars(self)
+
+
+class Pane:
+    """All candles of one symbol and interval that a run has loaded, and the screens through which user code sees them."""
+
+    __slots__ = ("_screens", "gappy", "interval", "rows", "source", "start", "step")
+
+    def __init__(self, candles: Candles) -> None:
+        self.source, self.interval, self.start, self.step = (
+            candles,
+            candles.interval,
+            candles.start,
+            int(candles.interval),
+        )
+        self.rows = len(candles)
+        self.gappy = bool(np.isnan(candles.close).any())
+        self._screens: dict[str, Screen] = {}
+
+    @property
+    def stop(self) -> Time:
+        return self.start + self.rows * self.step
+
+    def last(self, when: Time, limit: int) -> CandleWindow | None:
+        """The last `limit` candles closed by `when`; None where they are not all here, or may be missing."""
+        stop = (when - self.start) // self.step
+        first = stop - limit
+        if 0 <= first < stop <= self.rows and not self.gappy:
+            return CandleWindow(self, first, stop)
+        return None
+
+    def has_gap(self, first: int, stop: int) -> bool:
+        return bool(np.isnan(self.source.close[first:stop]).any())
+
+
+def _screen(pane: Pane, name: str) -> Screen | None:
+    screen = pane._screens.get(name)
+    if screen is None and name in COLUMNS:
+        screen = pane._screens[name] = Screen(getattr(pane.source, name))
+    return screen
+
+
+class IndicatorColumns(Mapping[str, Floats]):
+    """The columns of a strategy's `indicators=` hook, of which only the rows up to now can be seen.
+
+    `context.indicators["fast"][-1]` is the value that belongs to the newest closed candle.
+    """
+
+    __slots__ = ("_clock", "_screens", "_start", "_step")
+
+    def __init__(self, columns: Mapping[str, NDArray[Any]], start: Time, step: int) -> None:
+        self._screens = {name: Screen(column) for name, column in columns.items()}
+        self._start, self._step = start, step
+        self._clock: Any = None
+
+    def follow(self, clock: Any) -> None:
+        """From here on "now" is `clock.when`."""
+        self._clock = clock
+
+    def __getitem__(self, name: str) -> Floats:
+        if name not in self._screens:
+            known = ", ".join(self._screens) or "none"
+            raise KeyError(f"no indicator column {name!r}; the hook returned: {known}")
+        return self._screens[name].rows(0, max(0, (self._clock.when - self._start) // self._step))
+
+    def __iter__(self) -> Any:
+        return iter(self._screens)
+
+    def __len__(self) -> int:
+        return len(self._screens)
+
+
+def indicator_columns(hook: Any, candles: Candles, where: str) -> IndicatorColumns:
+    """Calls an `indicators=` hook on whole candle columns and takes its named columns, each as long as the candles.
+
+    The hook is also run on shorter pieces of the same candles: a column whose earlier rows change when later candles
+    are taken away has looked ahead, and raises LookAheadError.
+    """
+    columns = _columns_of(hook, candles, where)
+    n = len(candles)
+    for cut in sorted({n // 4, n // 2, 3 * n // 4, n - 1} - {0, n, -1}):
+        shorter = _columns_of(hook, candles.rows(0, cut), where)
+        for name, column in columns.items():
+            tail = slice(max(0, cut - 50), cut)
+            if name not in shorter or not np.allclose(
+                shorter[name][tail], column[tail], rtol=1e-9, atol=1e-12, equal_nan=True
+            ):
+                raise LookAheadError(
+                    f"{where}: indicator column {name!r} changes its earlier rows when later candles are taken away "
+                    f"(checked at row {cut} of {n}): it looks ahead, and would not have these values live"
+                )
+    return IndicatorColumns(columns, candles.start, int(candles.interval))
+
+
+def _columns_of(hook: Any, candles: Candles, where: str) -> dict[str, NDArray[Any]]:
+    answer = hook(candles)
+    if not hasattr(answer, "keys"):
+        raise ConfigError(f"{where}: indicators= returns named columns (a mapping), not {type(answer).__name__}")
+    columns = {str(name): np.ascontiguousarray(answer[name], dtype=np.float64) for name in answer.keys()}  # noqa: SIM118  # also a DataFrame
+    for name, column in columns.items():
+        if column.shape != (len(candles),):
+            raise ConfigError(
+                f"{where}: indicator column {name!r} has shape {column.shape}, expected ({len(candles)},)"
+            )
+    return columns
+
+
+def to_pandas(candles: Candles) -> pandas.DataFrame:
+    """Candles as a pandas DataFrame (copied), indexed by UTC opening times."""
+    import pandas as pd
+
+    index = pd.DatetimeIndex(pd.to_datetime(candles.time, unit="ms", utc=True), name="timestamp")
+    return pd.DataFrame({name: candles[name].copy() for name in COLUMNS}, index=index)
+
+
+def to_polars(candles: Candles) -> polars.DataFrame:
+    """Candles as a polars DataFrame (copied) with a UTC `timestamp` column."""
+    import polars as pl
+
+    times = pl.Series("timestamp", candles.time).cast(pl.Datetime("ms", "UTC"))
+    return pl.DataFrame([times, *(pl.Series(name, candles[name].copy()) for name in COLUMNS)])
+
+
+def whole_window(candles: Candles) -> CandleWindow:
+    """Candles that all have closed already, as user code gets them."""
+    return CandleWindow(Pane(candles), 0, len(candles))

@@ -1,0 +1,151 @@
+"""The runners: what a user starts. `Backtest` replays history through the registered strategies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from backtest_kit.app import App, default
+from backtest_kit.engine.answers import ReadyPath, ReadyText
+from backtest_kit.iteration import Background, Results
+from backtest_kit.results import BacktestResult, file_name, write_whole
+
+
+class RunStatus(Struct, frozen=True):
+    """One run that was started: what it runs, how far it is, how many trades it has closed."""
+
+    symbols: tuple[str, ...]
+    strategy_names: tuple[str, ...]
+    exchange_name: str
+    frame_name: str
+    status: str
+    trades: int
+
+
+class BacktestRunner:
+    """Backtests of one `App`; `Backtest` is that of the default one. Names that are left out are the only ones
+    registered.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def run(
+        self,
+        symbol: str | Iterable[str],
+        *,
+        strategy_name: str | Iterable[str] | None = None,
+        exchange_name: str | None = None,
+        frame_name: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> Results:
+        """A backtest that runs while its results are iterated, with `for` or `async for`.
+
+        Yields scheduled, opened, cancelled and closed events in order. Several symbols or strategies run on one time
+        line and share their risk profiles. `params` are values for the strategy's declared parameters; further keywords
+        are settings of this run alone (`fill_rule="level"`, `fast_forward=False`). Raises at once for wrong names and
+        values, while iterating for bad candles (DataError) and for a strategy that fails (StrategyError).
+        """
+        record = self._app.backtest(symbol, strategy_name, exchange_name, frame_name, params, **settings)
+        return Results(record, self._app.listeners)
+
+    def background(
+        self,
+        symbol: str | Iterable[str],
+        *,
+        strategy_name: str | Iterable[str] | None = None,
+        exchange_name: str | None = None,
+        frame_name: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> Background:
+        """The same without iterating: listeners and callbacks get the events. Returns a function that stops it."""
+        record = self._app.backtest(symbol, strategy_name, exchange_name, frame_name, params, **settings)
+        return Background(record, self._app.listeners)
+
+    def stop(
+        self,
+        symbol: str | None = None,
+        *,
+        strategy_name: str | None = None,
+        exchange_name: str | None = None,
+        frame_name: str | None = None,
+    ) -> None:
+        """Stops runs under way that fit the names: no new signals, what waits is cancelled, what is open is watched to
+        its
+        end.
+        """
+        self._app.find(symbol, strategy_name, exchange_name, frame_name)
+        for record in self._app.records:
+            if record.run.outcome is None and record.plan.fits(symbol, strategy_name, exchange_name, frame_name):
+                record.run.stop(
+                    lambda book: (
+                        symbol in (None, book.source.symbol) and strategy_name in (None, book.source.strategy_name)
+                    )
+                )
+
+    def list(self) -> tuple[RunStatus, ...]:
+        """The latest run of every combination of names, oldest first."""
+        return tuple(
+            RunStatus(
+                record.plan.symbols,
+                record.plan.strategy_names,
+                record.plan.exchange_name,
+                record.plan.frame_name,
+                record.run.outcome or ("running" if record.run.is_running else "waiting"),
+                sum(len(book.closed) for book in record.books()),
+            )
+            for record in self._app.records
+        )
+
+    def get_data(
+        self,
+        symbol: str | None = None,
+        *,
+        strategy_name: str | None = None,
+        exchange_name: str | None = None,
+        frame_name: str | None = None,
+    ) -> BacktestResult:
+        """Trades and statistics of the latest run that fits, of the named symbol or strategy alone where one is named."""
+        record = self._app.find(symbol, strategy_name, exchange_name, frame_name)
+        return record.result(symbol, strategy_name)
+
+    def get_report(
+        self,
+        symbol: str | None = None,
+        *,
+        strategy_name: str | None = None,
+        exchange_name: str | None = None,
+        frame_name: str | None = None,
+    ) -> ReadyText:
+        """The report of the same as markdown."""
+        data = self.get_data(symbol, strategy_name=strategy_name, exchange_name=exchange_name, frame_name=frame_name)
+        return ReadyText(data.to_markdown())
+
+    def dump(
+        self,
+        symbol: str | None = None,
+        *,
+        strategy_name: str | None = None,
+        exchange_name: str | None = None,
+        frame_name: str | None = None,
+        path: str | Path | None = None,
+    ) -> ReadyPath:
+        """Writes report (`.md`) and trades (`.csv`), each whole or not at all; returns the report's path.
+
+        `path` is a folder, or the name of a `.md` file; by default `<dump_folder>/backtest/<strategy>_<symbol>.md`.
+        """
+        data = self.get_data(symbol, strategy_name=strategy_name, exchange_name=exchange_name, frame_name=frame_name)
+        target = Path(self._app.settings.dump_folder) / "backtest" if path is None else Path(path)
+        if target.suffix != ".md":
+            target = target / f"{file_name(data.facts.strategy_names, data.facts.symbols)}.md"
+        write_whole(target.with_suffix(".csv"), data.to_csv())
+        return ReadyPath(write_whole(target, data.to_markdown()))
+
+
+Backtest = BacktestRunner(default)
+"""Backtests of the default application."""
