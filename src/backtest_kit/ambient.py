@@ -11,7 +11,7 @@ from typing import Any
 
 from backtest_kit.app import default
 from backtest_kit.core.values import Interval, Mode
-from backtest_kit.engine.context import Context, PositionSnapshot, any_context, current
+from backtest_kit.engine.context import Context, PositionSnapshot, any_context, current, running
 from backtest_kit.engine.window import CandleWindow, whole_window
 from backtest_kit.errors import ConfigError, LookAheadError
 from backtest_kit.registry import parse_time
@@ -39,7 +39,7 @@ def get_symbol() -> str:
 
 def get_candles(symbol: str, interval: str | Interval, limit: int) -> CandleWindow:
     """The last `limit` closed candles of an interval; never the forming one. See `Context.get_candles`."""
-    return current().get_candles(symbol, interval, limit)
+    return (running() or current()).get_candles(symbol, interval, limit)
 
 
 def get_raw_candles(

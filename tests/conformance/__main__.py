@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conformance import backtests, statistics
+from tests.conformance import backtests, pnl, statistics
 from tests.conformance.statistics import read
 
 Check = Callable[[Path], tuple[int, list[str]]]
@@ -25,7 +25,7 @@ def kind_of(path: Path) -> tuple[str, Check] | None:
         return "backtests", backtests.check
     if "trades" in first:
         return "statistics", statistics.check
-    return ("positions", None) if "entries" in first and "price_close" in first else None
+    return ("positions", pnl.check) if "entries" in first and "price_close" in first else None
 
 
 def files(paths: list[str]) -> list[Path]:

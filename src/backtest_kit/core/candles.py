@@ -21,9 +21,7 @@ Times: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_]
 
 COLUMNS = ("open", "high", "low", "close", "volume")
-_CHUNK = (
-    65_536  # rows a column pass: small enough that temporaries stay in the cache, large enough that calls do not count
-)
+_CHUNK = 16_384  # rows a pass over columns: few enough that temporaries stay in the cache
 
 
 class Candle(Struct, frozen=True):
@@ -137,12 +135,16 @@ class Candles:
             return Candles.empty(interval, start)
         shape = slice(first, first + count * step)
         opens, highs, lows, closes, volumes = (getattr(self, name)[shape].reshape(count, step) for name in COLUMNS)
-        volume = np.zeros(count)
-        for k in range(step):  # a loop of column additions rounds as a scalar loop does; np.sum would not
-            volume = volume + volumes[:, k]
-        whole = ~np.isnan(closes).any(axis=1)
-        picked = (opens[:, 0], highs.max(axis=1), lows.min(axis=1), closes[:, -1], volume)
-        return Candles(interval, start, *(np.where(whole, each, np.nan) for each in picked))
+        opening, high, low, close, volume = (
+            opens[:, 0].copy(),
+            folded_columns(np.maximum, highs),
+            folded_columns(np.minimum, lows),
+            closes[:, -1].copy(),
+            folded_columns(np.add, volumes),
+        )
+        missing = np.isnan(volume)
+        opening[missing] = high[missing] = low[missing] = close[missing] = np.nan
+        return Candles(interval, start, opening, high, low, close, volume)
 
     def __repr__(self) -> str:
         return f"Candles({self.interval}, start={self.start}, rows={len(self)})"
@@ -177,6 +179,17 @@ class Tape:
     def row(self, time: Time) -> int:
         """The row of the candle that opens at `time`; it may lie outside of the tape."""
         return (time - self.start) // MINUTE
+
+
+def folded_columns(operation: np.ufunc, table: Floats) -> Floats:
+    """One number a row of a table: its columns put together left to right, as a scalar loop would (np.sum rounds otherwise)."""
+    out = table[:, 0].copy()
+    rows = max(1, _CHUNK // table.shape[1])
+    for first in range(0, len(table), rows):
+        block, part = table[first : first + rows], out[first : first + rows]
+        for k in range(1, table.shape[1]):
+            operation(part, block[:, k], out=part)
+    return out
 
 
 def average_prices(candles: Candles, span: int) -> Floats:

@@ -54,7 +54,7 @@ def apply_order(
         position = averaged(position, time, price, order.amount, terms, fill)
     elif kind == "breakeven":
         entry, stop = position.effective_price, position.price_stop_loss
-        position = replace(position, price_stop_loss=rules.nearer_to_market(position.sign, stop, entry))
+        position = replace(position, price_stop_loss=rules.farther_from_stop(position.sign, stop, entry))
     elif kind == "trailing_stop":
         position = replace(position, price_stop_loss=_trailed_stop(position, order.amount), stop_trailed=True)
     else:

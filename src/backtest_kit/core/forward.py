@@ -12,7 +12,6 @@ is read. Slices grow from 64 to 65,536 rows: a row that is near costs little, a 
 
 from __future__ import annotations
 
-import numpy as np
 from msgspec.structs import replace
 
 from backtest_kit.core import rules
@@ -20,11 +19,13 @@ from backtest_kit.core.candles import Mask, Tape
 from backtest_kit.core.events import WANTED_BY, Event, Wanted
 from backtest_kit.core.inputs import Minute
 from backtest_kit.core.machine import settled
-from backtest_kit.core.monitor import folded, passes_loss_level, passes_profit_level, reaches_breakeven
+from backtest_kit.core.monitor import change_levels, folded
 from backtest_kit.core.position import Extreme, Position
 from backtest_kit.core.state import Active, Idle, Scheduled, State
 from backtest_kit.core.values import MINUTE, NEVER, Source, Terms, Time
 
+# Plain numbers: arithmetic on members of an IntFlag takes a microsecond.
+_ACTIVE_PING, _POSITION_CHANGES = int(Wanted.ACTIVE_PING), int(Wanted.POSITION_CHANGES)
 _FIRST_SLICE = 64
 _LARGEST_SLICE = 65_536
 
@@ -40,7 +41,7 @@ def minute_at(tape: Tape, row: int) -> Minute:
     )
 
 
-def quiet_until(state: State, tape: Tape, start: int, stop: int, wanted: Wanted, terms: Terms) -> int:
+def quiet_until(state: State, tape: Tape, start: int, stop: int, wanted: int, terms: Terms) -> int:
     """The first row in [start, stop) whose candle may make a fact or a wanted notice; `stop` when there is none.
 
     Where pings of every candle are wanted, the rows up to it make nothing but that ping, on an unchanged position.
@@ -119,7 +120,7 @@ def _quiet_while_scheduled(state: Scheduled, tape: Tape, start: int, stop: int, 
     signal = state.signal
     stop = _row_at(tape, state.scheduled_at + terms.schedule_await_minutes * MINUTE, start, stop)
     column = tape.low if signal.sign > 0 else tape.high
-    level = rules.nearer_to_market(signal.sign, signal.price_open or signal.price_stop_loss, signal.price_stop_loss)
+    level = rules.farther_from_stop(signal.sign, signal.price_open or signal.price_stop_loss, signal.price_stop_loss)
     size = _FIRST_SLICE
     while start < stop:
         end = min(start + size, stop)
@@ -130,43 +131,30 @@ def _quiet_while_scheduled(state: Scheduled, tape: Tape, start: int, stop: int, 
     return stop
 
 
-def _quiet_while_active(position: Position, tape: Tape, start: int, stop: int, wanted: Wanted, terms: Terms) -> int:
+def _quiet_while_active(position: Position, tape: Tape, start: int, stop: int, wanted: int, terms: Terms) -> int:
     stop = _row_at(tape, position.expires_at, start, stop)
-    if wanted & Wanted.ACTIVE_PING:  # a ping shows the position, so every change of it has to be a step of its own
-        wanted = wanted | Wanted.POSITION_CHANGES
+    flags = int(wanted)
+    if flags & _ACTIVE_PING:  # a ping shows the position, so every change of it has to be a step of its own
+        flags |= _POSITION_CHANGES
     long = position.sign > 0
     worst, best = (tape.low, tape.high) if long else (tape.high, tape.low)
     worst = tape.price if terms.exit_rule == "vwap" else worst
     best = best if terms.exit_rule == "touch" else tape.price
     level, take, sign = position.stop_level, position.price_take_profit, position.sign
+    changes = bool(flags & _POSITION_CHANGES)
+    up, down = change_levels(position, flags, terms) if changes else (0.0, 0.0)
     size = _FIRST_SLICE
     while start < stop:
         end = min(start + size, stop)
         loud = rules.falls_to(sign, worst[start:end], level) | rules.rises_to(sign, best[start:end], take)
-        if wanted & Wanted.POSITION_CHANGES:
-            loud |= _changes(position, tape, start, end, wanted, terms)
+        if changes:
+            price = tape.price[start:end]
+            loud |= rules.rises_to(sign, price, up) | rules.falls_to(sign, price, down)
         found = _first(loud)
         if found >= 0:
             return start + found
         start, size = end, min(size * 4, _LARGEST_SLICE)
     return stop
-
-
-def _changes(position: Position, tape: Tape, start: int, end: int, wanted: Wanted, terms: Terms) -> Mask:
-    """The rows on which the position may make a wanted notice of a change."""
-    price, sign, entry = tape.price[start:end], position.sign, position.effective_price
-    loud: Mask = np.zeros(len(price), dtype=bool)
-    if wanted & Wanted.HIGHEST_PROFIT:
-        loud |= rules.is_new_peak(sign, price, entry, position.peak.price)
-    if wanted & Wanted.MAX_DRAWDOWN:
-        loud |= rules.is_new_trough(sign, price, entry, position.trough.price)
-    if wanted & Wanted.BREAKEVEN and not position.breakeven_reached:
-        loud |= reaches_breakeven(position, price, terms)
-    if wanted & Wanted.PROFIT_LEVEL:
-        loud |= passes_profit_level(position, price)
-    if wanted & Wanted.LOSS_LEVEL:
-        loud |= passes_loss_level(position, price)
-    return loud
 
 
 def _first(mask: Mask) -> int:

@@ -7,6 +7,7 @@ span are enough.
 
 from __future__ import annotations
 
+from math import inf, nextafter
 from typing import overload
 
 from msgspec.structs import replace
@@ -21,10 +22,17 @@ from backtest_kit.core.events import (
     LossReached,
     MaxDrawdown,
     ProfitReached,
+    Wanted,
 )
 from backtest_kit.core.inputs import Minute
 from backtest_kit.core.position import Extreme, Position, profit_percent
 from backtest_kit.core.values import Source, Terms, Time
+
+# Plain numbers: arithmetic on members of an IntFlag takes a microsecond.
+_HIGHEST_PROFIT, _MAX_DRAWDOWN, _BREAKEVEN, _PROFIT_LEVEL, _LOSS_LEVEL = map(
+    int, (Wanted.HIGHEST_PROFIT, Wanted.MAX_DRAWDOWN, Wanted.BREAKEVEN, Wanted.PROFIT_LEVEL, Wanted.LOSS_LEVEL)
+)
+_NEAR = 1e-12
 
 
 def monitored(position: Position, minute: Minute, terms: Terms, source: Source) -> tuple[Position, tuple[Event, ...]]:
@@ -74,7 +82,8 @@ def folded(position: Position, best: Extreme, worst: Extreme, terms: Terms) -> P
     """The position after a span of quiet candles whose best and worst average prices (first occurrences) are these."""
     after = with_peak(position, best.time, best.price, terms)
     after = with_trough(after, worst.time, worst.price, terms)
-    if not after.breakeven_reached and reaches_breakeven(position, best.price, terms):
+    in_profit = rules.gain(position.sign, best.price, position.effective_price) > 0
+    if in_profit and not after.breakeven_reached and reaches_breakeven(position, best.price, terms):
         after = replace(after, breakeven_reached=True)
     level = rules.level_of(_profit_progress(position, best.price))
     if level > after.profit_level:
@@ -138,13 +147,42 @@ def _loss_progress(position: Position, price: float | Floats) -> float | Floats:
     return rules.progress_percent(price, entry, stop)
 
 
-def passes_profit_level(position: Position, price: Floats) -> Mask:
-    """The rows on which a milestone that was not seen yet is reached on the way to the take profit."""
-    mask: Mask = _profit_progress(position, price) >= position.profit_level + 10
-    return mask & (position.profit_level < 100)
+def change_levels(position: Position, wanted: int, terms: Terms) -> tuple[float, float]:
+    """The prices in favour of and against the position from which on a wanted change of it may happen.
+
+    Between them the position stays as it is. Never too far away: what is computed by a division stands a little too near.
+    """
+    sign, entry = position.sign, position.effective_price
+    far = sign * inf
+    up, down = far, -far
+    if wanted & _HIGHEST_PROFIT:
+        best = rules.farther_from_stop(sign, entry, position.peak.price)
+        up = nextafter(best, far)
+        if position.peak.percent <= 0:
+            up = rules.farther_from_stop(sign, up, _profitable_from(position, terms))
+    if wanted & _BREAKEVEN and not position.breakeven_reached:
+        up = rules.nearer_to_stop(sign, up, breakeven_price(position, terms))
+    if wanted & _PROFIT_LEVEL:
+        up = rules.nearer_to_stop(sign, up, _milestone(position, position.price_take_profit, position.profit_level, far))
+    if wanted & _MAX_DRAWDOWN:
+        down = nextafter(rules.nearer_to_stop(sign, entry, position.trough.price), -far)
+    if wanted & _LOSS_LEVEL:
+        milestone = _milestone(position, position.price_stop_loss, position.loss_level, -far)
+        down = rules.farther_from_stop(sign, down, milestone)
+    return up, down
 
 
-def passes_loss_level(position: Position, price: Floats) -> Mask:
-    """The rows on which a milestone that was not seen yet is reached on the way to the stop loss."""
-    mask: Mask = _loss_progress(position, price) >= position.loss_level + 10
-    return mask & (position.loss_level < 100)
+def _milestone(position: Position, goal: float, reached: int, far: float) -> float:
+    """The price of the next milestone on the way to a goal, a little too near; `far` where there is none."""
+    entry, side = position.effective_price, position.sign if far * position.sign > 0 else -position.sign
+    if reached >= 100 or not rules.rises_to(side, goal, nextafter(entry, far)):
+        return far
+    return entry + (goal - entry) * (reached + 10) / 100 * (1 - _NEAR) - side * abs(entry) * _NEAR
+
+
+def _profitable_from(position: Position, terms: Terms) -> float:
+    """The price from which on leaving pays after costs, a little too near: profit is affine in the price."""
+    entry = position.effective_price
+    here = profit_percent(position, entry, terms)
+    slope = (profit_percent(position, 1.1 * entry, terms) - here) / (0.1 * entry)
+    return entry - here / slope - position.sign * entry * 1e-9 if slope else entry

@@ -16,7 +16,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backtest_kit.core.rules import expiry, nearer_to_market
+from backtest_kit.core.rules import expiry, farther_from_stop
 from backtest_kit.core.values import Signal, Terms, Time
 
 
@@ -122,7 +122,7 @@ class Position(Struct, frozen=True):
         """The price at which a falling market (for a short: rising) ends the position: its stop or its liquidation."""
         if self.liquidation_price is None:
             return self.price_stop_loss
-        return nearer_to_market(self.sign, self.price_stop_loss, self.liquidation_price)
+        return farther_from_stop(self.sign, self.price_stop_loss, self.liquidation_price)
 
 
 def opened(signal: Signal, time: Time, price: float, terms: Terms, fill: Fill | None = None) -> Position:

@@ -77,6 +77,14 @@ def expiry(opened_at: Time, minutes: int | None) -> Time:
     return NEVER if minutes is None else opened_at + minutes * MINUTE
 
 
-def nearer_to_market(sign: int, one: float, other: float) -> float:
-    """Of two levels below the market of a long (above that of a short), the one that the price meets first."""
+def farther_from_stop(sign: int, one: float, other: float) -> float:
+    """Of two prices, the one that is better for the position: the higher for a long, the lower for a short.
+
+    Of a stop and a liquidation price it is the one that a falling market meets first.
+    """
     return max(one, other) if sign > 0 else min(one, other)
+
+
+def nearer_to_stop(sign: int, one: float, other: float) -> float:
+    """Of two prices, the one that is worse for the position: the lower for a long, the higher for a short."""
+    return min(one, other) if sign > 0 else max(one, other)

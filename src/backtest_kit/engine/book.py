@@ -19,9 +19,7 @@ from msgspec import Struct
 
 from backtest_kit.core.candles import Tape
 from backtest_kit.core.events import (
-    ActivePing,
     Event,
-    SchedulePing,
     SignalCancelled,
     SignalClosed,
     SignalOpened,
@@ -40,6 +38,7 @@ from backtest_kit.engine.listeners import Listeners, Subscription, wanted_kinds
 from backtest_kit.engine.market import Market
 from backtest_kit.engine.notices import AfterEnd, BeforeStart, Written
 from backtest_kit.engine.params import Params
+from backtest_kit.engine.pings import ping
 from backtest_kit.engine.tally import Tally
 from backtest_kit.engine.watchdog import Watchdog
 from backtest_kit.engine.window import IndicatorColumns
@@ -49,7 +48,8 @@ from backtest_kit.settings import Settings
 
 NO_LIMIT = 2**62
 _RESULTS = (SignalScheduled, SignalOpened, SignalClosed, SignalCancelled)
-_PINGS: dict[type[State], Wanted] = {Active: Wanted.ACTIVE_PING, Scheduled: Wanted.SCHEDULE_PING}
+_PINGS: dict[type[State], int] = {Active: int(Wanted.ACTIVE_PING), Scheduled: int(Wanted.SCHEDULE_PING)}
+_IDLE_PING = int(Wanted.IDLE_PING)
 
 
 class Ticks(Struct, frozen=True):
@@ -100,11 +100,11 @@ class Book:
         self._callbacks = callbacks
         self._unpublished: list[Event] = []
         self.tick, self.asked = ticks.first, -1
-        self._key: int | None = None
+        self.key: int | None = None
         self._loud = 0
         self._version = -1
         self._routes: dict[type[Event], tuple[Subscription, ...]] = {}
-        self.wanted = Wanted.NOTHING
+        self.wanted = 0
         self._follow_listeners()
 
     # ---- the time line -------------------------------------------------------------------------------------------
@@ -113,9 +113,9 @@ class Book:
         """The key of the next moment that this book has to live through; NO_LIMIT when it is done."""
         if self._version != self.listeners.version:
             self._follow_listeners()
-        if self._key is None:
-            self._key = self._next_key()
-        return self._key
+        if self.key is None:
+            self.key = self._next_key()
+        return self.key
 
     async def advance(self, limit: int) -> None:
         """Lives through all own moments before `limit`, in order, until there is a result to hand out."""
@@ -126,7 +126,7 @@ class Book:
                 await idle_until(self, limit)
             else:
                 await self._manage_until(limit)
-            self._key = None
+            self.key = None
             if self._unpublished:
                 await self._publish()
 
@@ -138,13 +138,13 @@ class Book:
         """The last tick is over."""
         if not self.done:
             self.done = True
-            self._key = NO_LIMIT
+            self.key = NO_LIMIT
             await self.tell(AfterEnd(self.source, self.context.when))
 
     def stop(self) -> None:
         """No new signals; what waits is cancelled at the next candle; what is open is watched to its end."""
         self.stopped = True
-        self._key = None
+        self.key = None
         self.touched.append(self)
 
     def _next_key(self) -> int:
@@ -155,7 +155,7 @@ class Book:
         if self.stopped and type(self.state) is Scheduled and self.state.wish is None:
             self.command(SettleAtNext("cancel", self.context.when, "stopped"))
         if type(self.state) is Idle:
-            tick = self.tick if self.wanted & Wanted.IDLE_PING else next_due(self, self.tick)
+            tick = self.tick if self.wanted & _IDLE_PING else next_due(self, self.tick)
             return 3 * min(tick, self.ticks.last + 1) + 2
         stop = self._last_row()
         self._loud = self.row if self._every_candle() else self._quiet_until(stop)
@@ -172,10 +172,9 @@ class Book:
         if not self._every_candle():
             loud = min(self._loud, reach)
         elif self.terms.fast_forward:
-            before = self.state
             quiet = self._quiet_until(reach)
-            loud = await self._ping(self.row, quiet)
-            if self.state is not before or loud < quiet:
+            loud = await ping(self, self.row, quiet)
+            if loud < quiet or self.disturbed:
                 self.row = loud
                 return
         else:
@@ -188,41 +187,6 @@ class Book:
             await self.feed(minute, minute.time + MINUTE, minute.price)
         elif loud == stop and 3 * stop + (2 if stop == self.ticks.last else 0) < limit:
             await self._cut(stop)
-
-    async def _ping(self, first: int, stop: int) -> int:
-        """Pings for the quiet rows [first, stop), on an unchanged position; returns the first row after which it
-        changed.
-        """
-        state, source, terms, context = self.state, self.source, self.terms, self.context
-        kind = ActivePing if type(state) is Active else SchedulePing
-        listening = self._routes.get(kind, ())
-        time, context.in_candle = self.tape.time(first), True
-        for row, price in enumerate(self.tape.price[first:stop].tolist(), first):
-            context.price = price
-            context.when = time + MINUTE
-            event: Event
-            if type(state) is Active:
-                event = ActivePing(source, time, price, state.position, terms)
-            else:
-                event = SchedulePing(source, time, price, state.signal, state.scheduled_at)  # type: ignore[union-attr]
-            for each in listening:
-                if each.plain:
-                    try:
-                        if each.is_async:
-                            context.may_await = True
-                            await each.handler(event)
-                        else:
-                            context.may_await = False
-                            each.handler(event)
-                    except Exception as error:
-                        await self.listeners.report(event, error, f"listener {each.name}")
-                else:
-                    await self._deliver(each, event)
-            if self._unpublished or self.state is not state or self._version != self.listeners.version or self.stopped:
-                await self._publish()
-                return row + 1
-            time += MINUTE
-        return stop
 
     async def _cut(self, stop: int) -> None:
         """The frame ends at this tick, or its candles do: leave at the average price."""
@@ -270,7 +234,7 @@ class Book:
             state, more = decide(state, Filled(order.id, order.time), self.terms, self.source)
             events += more
             order = unanswered(state)
-        before, self.state, self._key = self.state, state, None
+        before, self.state, self.key = self.state, state, None
         self.touched.append(self)
         if self.profiles:
             self._place(before)
@@ -280,6 +244,7 @@ class Book:
     def announce(self, event: Event) -> None:
         """Tells an event when the code that made it has ended."""
         self._unpublished.append(event)
+        self.key = None
         self.touched.append(self)
 
     def candle_time(self) -> Time:
@@ -306,13 +271,22 @@ class Book:
         if when > self.context.when:
             self.context.when, self.context.price = when, float(self.tape.price[self.tape.row(when) - 1])
 
+    @property
+    def disturbed(self) -> bool:
+        """Whether user code has changed what comes next: by a command, a stop, or by a listener that came or went."""
+        return self.key is None or self._version != self.listeners.version
+
+    def listening(self, kind: type[Event]) -> tuple[Subscription, ...]:
+        """Who listens to a kind of event now."""
+        return self._routes.get(kind, ())
+
     # ---- telling -------------------------------------------------------------------------------------------------
 
     async def tell(self, event: Event) -> None:
         for each in self._routes.get(type(event), ()):
-            await self._deliver(each, event)
+            await self.deliver(each, event)
 
-    async def _deliver(self, subscription: Subscription, event: Event) -> None:
+    async def deliver(self, subscription: Subscription, event: Event) -> None:
         self.context.may_await = subscription.is_async
         await subscription.deliver(event, self.listeners.report)
 
@@ -339,13 +313,13 @@ class Book:
         kinds = {kind for each in self._callbacks for kind in each.kinds} | self.listeners.kinds()
         for kind in kinds:
             routes[kind] = (*(each for each in self._callbacks if kind in each.kinds), *self.listeners.of(kind))
-        self._routes, self.wanted, self._key = routes, wanted_kinds(routes), None
+        self._routes, self.wanted, self.key = routes, int(wanted_kinds(routes)), None
 
     # ---- small questions -----------------------------------------------------------------------------------------
 
     def _every_candle(self) -> bool:
         """Whether each candle of the state is a moment of its own: somebody wants its ping, or nothing may be skipped."""
-        return not self.terms.fast_forward or bool(self.wanted & _PINGS.get(type(self.state), Wanted.NOTHING))
+        return not self.terms.fast_forward or bool(self.wanted & _PINGS.get(type(self.state), 0))
 
     def _quiet_until(self, stop: int) -> int:
         return quiet_until(self.state, self.tape, self.row, stop, self.wanted, self.terms)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from backtest_kit.engine.book import Book
 
 _current: ContextVar[Context | None] = ContextVar("backtest_kit_context", default=None)
+running = _current.get
+"""The context of the strategy that is running here, or None; `current` for those who need one."""
 
 
 def current() -> Context:
@@ -145,14 +147,14 @@ class Context(Lookups):
         Raises NotEnoughHistoryError where the market has fewer (in `get_signal`: no decision), DataError for bad data.
         Where candles have to be fetched for an `async def` strategy, the answer must be awaited.
         """
-        try:
-            window = self.panes[symbol, interval].last(self.when, limit)  # type: ignore[index]
-        except (KeyError, TypeError):
-            window = None
-        if window is None:
-            answer: CandleWindow = self.market.window(symbol, interval, limit, self.when, self.may_await)
-            return answer
-        return window
+        pane = self.panes.get((symbol, interval))
+        if pane is not None:
+            stop = (self.when - pane.start) // pane.step
+            first = stop - limit
+            if 0 <= first < stop <= pane.rows:
+                return CandleWindow(pane, first, stop)
+        answer: CandleWindow = self.market.window(symbol, interval, limit, self.when, self.may_await)
+        return answer
 
     def get_raw_candles(
         self,

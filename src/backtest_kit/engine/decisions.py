@@ -28,6 +28,7 @@ from backtest_kit.errors import (
 if TYPE_CHECKING:
     from backtest_kit.engine.book import Book
 
+_IDLE_PING = int(Wanted.IDLE_PING)
 _FAR = 2**40  # a stride that ends a walk after its first tick
 _NOT_ASKED = -1
 
@@ -37,7 +38,7 @@ async def idle_until(book: Book, limit: int) -> None:
     last = min(book.ticks.last, (limit - 3) // 3)
     if book.stopped or book.tick > book.ticks.last:
         await book.end()
-    elif book.wanted & Wanted.IDLE_PING or book.state.queued is not None:  # type: ignore[union-attr]
+    elif book.wanted & _IDLE_PING or book.state.queued is not None:  # type: ignore[union-attr]
         await _one_tick(book, book.tick)
     else:
         row = next_due(book, book.tick)

@@ -199,7 +199,7 @@ class History:
                 )
             if not len(found) or found.start > start:
                 self._refuse_late_beginning(asked, start)
-            self._keep(asked.symbol, found)
+            self._adopt(asked.symbol, found)
         return True
 
     def _refuse_late_beginning(self, asked: Asked, start: Time) -> None:
@@ -277,6 +277,20 @@ class History:
         if at < asked.stop:
             out.append((at, asked.stop))
         return out
+
+    def _adopt(self, symbol: str, candles: Candles) -> None:
+        """Adds a run of an in-process exchange: what it touches is read anew as one view, since joining would copy it all."""
+        with self._lock:
+            runs = self._held.get((symbol, candles.interval), [])
+            near = [run for run in runs if run.start <= candles.stop and candles.start <= run.stop]
+            if near and len(candles) and self._read is not None:
+                start, stop = min(run.start for run in near), max(run.stop for run in near)
+                whole = self._read(symbol, candles.interval, min(start, candles.start), max(stop, candles.stop))
+                apart = [run for run in runs if run not in near]
+                if whole is not None and whole.start <= start and whole.stop >= stop:
+                    self._held[symbol, candles.interval] = sorted([*apart, whole], key=lambda run: run.start)
+                    return
+        self._keep(symbol, candles)
 
     def _keep(self, symbol: str, candles: Candles) -> None:
         """Adds a run, joined with those that it touches; what was held already stays."""

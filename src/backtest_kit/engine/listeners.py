@@ -40,6 +40,7 @@ class Subscription:
         "name",
         "once",
         "per_signal",
+        "plain",
         "where",
     )
 
@@ -58,16 +59,13 @@ class Subscription:
             once,
             per_signal,
         )
+        self.plain = where is None and not once and not per_signal
         self.is_async = is_async(handler)
         self.name = getattr(handler, "__qualname__", type(handler).__name__)
         self.cancel: Unsubscribe = lambda: None
         self._waiting: deque[Event] = deque()
         self._seen: set[str] = set()
         self._busy = False
-
-    @property
-    def plain(self) -> bool:
-        return self.where is None and not self.once and not self.per_signal
 
     async def deliver(self, event: Event, report: Report) -> None:
         """Hands the event to the listener, after all that came before it."""

@@ -40,7 +40,7 @@ class Market:
 
     def __init__(self, history: History, start: Time, stop: Time, span: int) -> None:
         self.history, self.start, self.stop, self.span = history, start, stop, span
-        self.panes: dict[tuple[str, str], Pane] = {}
+        self.panes: dict[tuple[str, str | Interval], Pane] = {}
         self.tapes: dict[str, Tape] = {}
         self._heads: set[tuple[str, str]] = set()
 

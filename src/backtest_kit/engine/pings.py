@@ -1,0 +1,79 @@
+"""Pings of quiet candles: the listener runs on every one, the machine on none.
+
+Rows before the next loud one leave the position as it is (see `forward.quiet_until`), so their pings differ in time and
+price alone and are made without the machine. A command given in a ping ends the walk: from the next candle on the
+position is another one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from backtest_kit.core.events import ActivePing, Event, SchedulePing
+from backtest_kit.core.state import Active, Scheduled
+from backtest_kit.core.values import MINUTE
+from backtest_kit.engine.listeners import Subscription
+
+if TYPE_CHECKING:
+    from backtest_kit.engine.book import Book
+
+_ROWS = 4096  # prices turned into Python numbers at a time
+
+
+async def ping(book: Book, first: int, stop: int) -> int:
+    """Pings for the quiet rows [first, stop) of an open or scheduled signal; returns the row after the last one pinged."""
+    kind = ActivePing if type(book.state) is Active else SchedulePing
+    listening = book.listening(kind)
+    book.context.in_candle = True
+    for row in range(first, stop, _ROWS):
+        last = min(row + _ROWS, stop)
+        if kind is ActivePing and len(listening) == 1 and listening[0].plain:
+            reached = await _one_listener(book, row, last, listening[0])
+        else:
+            reached = await _any_listeners(book, row, last, listening)
+        if reached < last or book.disturbed:
+            return reached
+    return stop
+
+
+async def _one_listener(book: Book, first: int, stop: int, subscription: Subscription) -> int:
+    """The usual case, without anything between an open position's candle and its listener."""
+    state, source, terms, context = book.state, book.source, book.terms, book.context
+    if type(state) is not Active:
+        return first
+    position, handler, is_async = state.position, subscription.handler, subscription.is_async
+    listeners, version = book.listeners, book.listeners.version
+    context.may_await = is_async
+    when = book.tape.time(first)
+    for row, price in enumerate(book.tape.price[first:stop].tolist(), first + 1):
+        event = ActivePing(source, when, price, position, terms)
+        context.when = when = when + MINUTE
+        context.price = price
+        try:
+            if is_async:
+                await handler(event)
+            else:
+                handler(event)
+        except Exception as error:
+            await listeners.report(event, error, f"listener {subscription.name}")
+        if book.key is None or listeners.version != version:  # `book.disturbed`, without a call
+            return row
+    return stop
+
+
+async def _any_listeners(book: Book, first: int, stop: int, listening: tuple[Subscription, ...]) -> int:
+    state, source, terms, context = book.state, book.source, book.terms, book.context
+    when = book.tape.time(first)
+    for row, price in enumerate(book.tape.price[first:stop].tolist(), first + 1):
+        event: Event
+        if type(state) is Active:
+            event = ActivePing(source, when, price, state.position, terms)
+        elif type(state) is Scheduled:
+            event = SchedulePing(source, when, price, state.signal, state.scheduled_at)
+        context.when = when = when + MINUTE
+        context.price = price
+        for each in listening:
+            await book.deliver(each, event)
+        if book.disturbed:
+            return row
+    return stop
