@@ -75,6 +75,15 @@ _CALLBACK_KINDS: dict[str, tuple[type[Event], ...]] = {
     "on_schedule_ping": (SchedulePing,),
     "on_write": (Written,),
 }
+_CANDLE_SETTINGS = (
+    "candle_retry_count",
+    "candle_retry_delay_seconds",
+    "max_candles_per_request",
+    "price_anomaly_factor",
+    "on_gap",
+    "data_folder",
+    "cache_candles",
+)
 
 
 class App:
@@ -90,7 +99,7 @@ class App:
         self.schedule = Schedule()
         self.records: list[Record] = []
         self._settings = settings
-        self._histories: dict[str, tuple[Any, Settings, History]] = {}
+        self._histories: dict[str, tuple[Any, tuple[Any, ...], History]] = {}
 
     # ---- settings ------------------------------------------------------------------------------------------------
 
@@ -115,12 +124,13 @@ class App:
     def history(self, exchange_name: str, settings: Settings) -> History:
         """The candles of an exchange; loaded ones are kept until the exchange or the settings change."""
         exchange = self.exchanges.get(exchange_name).exchange
+        wanted = tuple(getattr(settings, name) for name in _CANDLE_SETTINGS)
         known = self._histories.get(exchange_name)
-        if known is not None and known[0] is exchange and known[1] == settings:
+        if known is not None and known[0] is exchange and known[1] == wanted:
             return known[2]
         store = CandleFiles(Path(settings.data_folder) / "candles") if settings.cache_candles else None
         history = History(exchange_name, exchange, settings, store)
-        self._histories[exchange_name] = (exchange, settings, history)
+        self._histories[exchange_name] = (exchange, wanted, history)
         return history
 
     # ---- runs ----------------------------------------------------------------------------------------------------
@@ -145,7 +155,7 @@ class App:
         exchange = self.exchanges.get(exchange_name) if exchange_name is not None else self.exchanges.only()
         frame = self.frames.get(frame_name) if frame_name is not None else self.frames.only()
         values = changed(self.settings, **settings)
-        given = {each.name: resolve(each.parameters, params or {}) for each in strategies}
+        given = _resolved(strategies, params or {})
         for strategy in strategies:
             for name in strategy.risk_names:
                 self.risks.get(name)
@@ -269,6 +279,18 @@ class App:
             start = min(stop, interval.floor(short.available_from + step - 1))
             candles = await market.history.candles(symbol, interval, start, stop)
         return indicator_columns(strategy.indicators, candles, f"strategy {strategy.name!r} on {symbol}")
+
+
+def _resolved(strategies: list[StrategySchema], params: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The parameters of each strategy: of those given, the ones that it declares. One that none declares is wrong."""
+    declared = {name: each for strategy in strategies for name, each in strategy.parameters.items()}
+    resolve(declared, {name: value for name, value in params.items() if name not in declared})
+    return {
+        strategy.name: resolve(
+            strategy.parameters, {name: value for name, value in params.items() if name in strategy.parameters}
+        )
+        for strategy in strategies
+    }
 
 
 def callbacks_of(strategy: StrategySchema) -> list[Subscription]:

@@ -37,7 +37,7 @@ class DuplicateNameError(ConfigError):
 
 
 class ContextError(BacktestKitError, RuntimeError):
-    """An ambient function was called where no strategy is running, or a thing was asked that this mode does not have."""
+    """An ambient function was called where no strategy is running, or this mode does not have what was asked for."""
 
 
 class LookAheadError(BacktestKitError):
@@ -98,5 +98,7 @@ def _suggestion(kind: str, nearest: tuple[str, ...], known: tuple[str, ...]) -> 
         return "; did you mean " + " or ".join(repr(each) for each in nearest) + "?"
     if known:
         return f"; registered: {', '.join(known[:10])}{', …' if len(known) > 10 else ''}"
+    if kind == "parameter":
+        return "; none are declared"
     plural = {"strategy": "strategies", "exchange": "exchanges"}.get(kind, kind + "s")
     return f"; no {plural} are registered yet"

@@ -72,7 +72,7 @@ class BookResult(Struct, frozen=True):
         return cls(
             symbol=book.source.symbol,
             strategy_name=book.source.strategy_name,
-            candles=book.ticks.last - book.ticks.first,
+            candles=book.candles_done,
             decisions=tally.decisions,
             no_signal=tally.no_signal,
             invalid=tuple(InvalidSignal(each.time, "; ".join(each.reasons)) for each in tally.invalid),

@@ -110,7 +110,7 @@ class BacktestRunner:
         exchange_name: str | None = None,
         frame_name: str | None = None,
     ) -> BacktestResult:
-        """Trades and statistics of the latest run that fits, of the named symbol or strategy alone where one is named."""
+        """Trades and statistics of the latest run that fits: of all books, or of the symbol or strategy named."""
         record = self._app.find(symbol, strategy_name, exchange_name, frame_name)
         return record.result(symbol, strategy_name)
 

@@ -1,4 +1,4 @@
-"""A progress bar on a terminal; nothing anywhere else. The CLI has its own, and switches this one off."""
+"""A progress bar on a terminal; nothing anywhere else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def progress_bar(listeners: Listeners, record: Record) -> Iterator[None]:
     from rich.progress import Progress as Bar
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Bar(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
         task = bar.add_task(str(record.source), total=None)
 
         def show(event: Progress) -> None:

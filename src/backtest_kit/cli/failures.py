@@ -27,7 +27,7 @@ def reported(verbose: bool = False) -> Iterator[None]:
         say("interrupted")
         raise typer.Exit(INTERRUPTED) from None
     except Exception as error:
-        if isinstance(error, typer.Exit):
+        if isinstance(error, typer.Exit | BrokenPipeError):  # a reader that has gone is typer's to handle
             raise
         if verbose:
             traceback.print_exception(error)

@@ -29,8 +29,8 @@ _SHOW_CURSOR = "\x1b[?25h"
 class Played(Struct, frozen=True):
     """A run that is over.
 
-    `interrupted_at` is the engine's time (epoch ms) at which Ctrl-C ended it, else None; `failures` counts errors of user
-    code that did not end it.
+    `interrupted_at` is the engine's time (epoch ms) at which Ctrl-C ended it, else None; `failures` counts errors of
+    user code that did not end it.
     """
 
     record: Record
@@ -82,14 +82,8 @@ class Watch:
         kind = (failure.where, type(failure.error).__name__)
         if self._verbose or kind not in self._told:
             self._told.add(kind)
-            say(
-                "\n".join(
-                    [
-                        f"warning: {failure.message} ({failure.source}, {minute(failure.time)})",
-                        *places(failure.error.__cause__ or failure.error),
-                    ]
-                )
-            )
+            text = f"warning: {failure.message} ({failure.source}, {minute(failure.time)})"
+            say("\n".join([text, *places(failure.error.__cause__ or failure.error)]))
 
 
 def play(record: Record, *, quiet: bool = False, verbose: bool = False) -> Played:
@@ -107,7 +101,7 @@ def play(record: Record, *, quiet: bool = False, verbose: bool = False) -> Playe
                     if interruption.heard:  # somebody's `except:` has swallowed it
                         break
         except KeyboardInterrupt:
-            pass
+            interruption.heard = True
     interrupted_at = max(watch.time, record.plan.start) if interruption.heard else None
     return Played(record, interrupted_at, watch.failures)
 

@@ -182,7 +182,9 @@ class Tape:
 
 
 def folded_columns(operation: np.ufunc, table: Floats) -> Floats:
-    """One number a row of a table: its columns put together left to right, as a scalar loop would (np.sum rounds otherwise)."""
+    """One number a row of a table: its columns put together left to right, as a scalar loop would (np.sum rounds
+    otherwise).
+    """
     out = table[:, 0].copy()
     rows = max(1, _CHUNK // table.shape[1])
     for first in range(0, len(table), rows):
@@ -225,7 +227,7 @@ def _averages(candles: Candles, span: int) -> Floats:
 
 
 def average_price(candles: Candles) -> float:
-    """The volume-weighted average price over all given candles; a bit-exact scalar twin of one row of `average_prices`."""
+    """The volume-weighted average price over all given candles: one row of `average_prices`, to the bit."""
     value = amount = closes = 0.0
     for each in candles:
         value = value + (each.high + each.low + each.close) / 3 * each.volume

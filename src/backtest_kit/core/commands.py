@@ -35,6 +35,8 @@ def ask_to_manage(state: State, given: Manage, terms: Terms, source: Source) -> 
 
 def objection(position: Position, given: Manage, terms: Terms) -> str:
     """Why a command does not fit the position at its price; empty when it does."""
+    if position.coins == 0:
+        return "all of it has been sold"
     return _OBJECTIONS[given.kind](position, given, terms)
 
 

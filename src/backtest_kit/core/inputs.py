@@ -56,7 +56,7 @@ class LeaveAtNext(Struct, frozen=True):
     `price` is the reported one; None is the average price (`closed`) or the level (`take_profit`, `stop_loss`).
     """
 
-    reason: Literal["closed", "take_profit", "stop_loss"]
+    reason: Literal["closed", "take_profit", "stop_loss", "liquidation"]
     time: Time
     price: float | None = None
     note: str = ""

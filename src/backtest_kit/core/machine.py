@@ -134,7 +134,7 @@ def _candle_of_active(state: Active, minute: Minute, terms: Terms, source: Sourc
         return (state if position is state.position else replace(state, position=position)), events
     reason, price, alternative = due
     if state.order is not None:  # the broker still owes an answer; the exit follows it, at the price that it had now
-        if state.wish is None and reason in ("take_profit", "stop_loss", "closed"):
+        if state.wish is None and reason in ("take_profit", "stop_loss", "liquidation"):
             return replace(state, wish=LeaveAtNext(reason, minute.time, price)), ()
         return state, ()
     note = state.wish.note if state.wish is not None else ""
@@ -260,7 +260,7 @@ def _refused(state: State, given: Refused, source: Source) -> Step:
 
 
 def _ask_again_to_open(state: Opening, minute: Minute, source: Source) -> Step:
-    """A refused entry is asked again while the market still stands between its stop and its take; else it is given up."""
+    """A refused entry is asked again while the market stands between its stop and its take; else it is given up."""
     order, signal = state.order, state.signal
     if not order.refused:
         return state, ()
@@ -288,9 +288,9 @@ def _cut(state: State, given: Cut, source: Source) -> Step:
 
 def _wished(state: State, given: LeaveAtNext | SettleAtNext | Queue, source: Source) -> Step:
     """What a user wants at the next candle or tick is kept in the state, one wish at a time."""
-    command = {"closed": "close_pending", "take_profit": "create_take_profit", "stop_loss": "create_stop_loss"}
     if isinstance(given, LeaveAtNext):
-        name, fits = command[given.reason], type(state) is Active and state.wish is None
+        name = "close_pending" if given.reason == "closed" else f"create_{given.reason}"
+        fits = type(state) is Active and state.wish is None
         after: State = replace(state, wish=given) if type(state) is Active and fits else state
         why = "nothing is open" if type(state) is not Active else "an exit is already due"
     elif isinstance(given, SettleAtNext):

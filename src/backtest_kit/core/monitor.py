@@ -150,7 +150,8 @@ def _loss_progress(position: Position, price: float | Floats) -> float | Floats:
 def change_levels(position: Position, wanted: int, terms: Terms) -> tuple[float, float]:
     """The prices in favour of and against the position from which on a wanted change of it may happen.
 
-    Between them the position stays as it is. Never too far away: what is computed by a division stands a little too near.
+    Between them the position stays as it is. Never too far away: what is computed by a division stands a little too
+    near.
     """
     sign, entry = position.sign, position.effective_price
     far = sign * inf
@@ -163,7 +164,9 @@ def change_levels(position: Position, wanted: int, terms: Terms) -> tuple[float,
     if wanted & _BREAKEVEN and not position.breakeven_reached:
         up = rules.nearer_to_stop(sign, up, breakeven_price(position, terms))
     if wanted & _PROFIT_LEVEL:
-        up = rules.nearer_to_stop(sign, up, _milestone(position, position.price_take_profit, position.profit_level, far))
+        up = rules.nearer_to_stop(
+            sign, up, _milestone(position, position.price_take_profit, position.profit_level, far)
+        )
     if wanted & _MAX_DRAWDOWN:
         down = nextafter(rules.nearer_to_stop(sign, entry, position.trough.price), -far)
     if wanted & _LOSS_LEVEL:

@@ -202,11 +202,13 @@ def profit_percent(position: Position, price: float, terms: Terms, fill: Fill | 
     total = 0.0
     for leg in position.exits:
         weight = leg.percent / 100 * leg.basis / invested
-        gross, paid = _leg(sign, leg.entry_price * (1 + slip_in), leg.price, slip, weight, invested, leg.fill, terms)
+        gross, paid = _leg(
+            position, invested, leg.entry_price * (1 + slip_in), leg.price, slip, weight, leg.fill, terms
+        )
         total = total + gross
         fee = fee + paid
     weight = position.basis / invested
-    gross, paid = _leg(sign, position.effective_price * (1 + slip_in), price, slip, weight, invested, fill, terms)
+    gross, paid = _leg(position, invested, position.effective_price * (1 + slip_in), price, slip, weight, fill, terms)
     return (total + gross - (fee + paid)) * position.signal.leverage
 
 
@@ -257,10 +259,18 @@ def _entry_fee_percent(position: Position, invested: float) -> float:
 
 
 def _leg(
-    sign: int, o: float, price: float, slip: float, weight: float, invested: float, fill: Fill | None, terms: Terms
+    position: Position,
+    invested: float,
+    o: float,
+    price: float,
+    slip: float,
+    weight: float,
+    fill: Fill | None,
+    terms: Terms,
 ) -> tuple[float, float]:
-    """Gross percent and exit fee percent of one leg, both times its weight."""
+    """Gross percent and exit fee percent of one leg, both times its weight and before leverage."""
+    sign = position.sign
     if fill is not None:
-        return weight * (sign * (fill.price - o) / o * 100), fill.fee / invested * 100
+        return weight * (sign * (fill.price - o) / o * 100), fill.fee / invested * 100 / position.signal.leverage
     x = price * (1 - slip)
     return weight * (sign * (x - o) / o * 100), weight * terms.fee_percent * x / o

@@ -1,4 +1,4 @@
-"""The words of the trade as values: time, side, interval, signal, instrument, and the terms on which trades are judged."""
+"""The words of the trade as values: time, side, interval, signal, instrument, and the terms of trading."""
 
 from __future__ import annotations
 

@@ -147,6 +147,12 @@ class Book:
         self.key = None
         self.touched.append(self)
 
+    @property
+    def candles_done(self) -> int:
+        """How many candles of its frame the book has lived through."""
+        reached = self.ticks.last if self.done else min(self.tape.row(self.context.when), self.ticks.last)
+        return reached - self.ticks.first
+
     def _next_key(self) -> int:
         if self.done:
             return NO_LIMIT
@@ -166,7 +172,7 @@ class Book:
     # ---- an open or scheduled signal -----------------------------------------------------------------------------
 
     async def _manage_until(self, limit: int) -> None:
-        """Absorbs quiet candles up to the next loud one, which it feeds; or up to `limit`, or to the end of the frame."""
+        """Absorbs quiet candles up to the next loud one and feeds that; or up to `limit`, or to the frame's end."""
         stop = self._last_row()
         reach = max(self.row, min(stop, (limit - 1) // 3))
         if not self._every_candle():
@@ -288,7 +294,12 @@ class Book:
 
     async def deliver(self, subscription: Subscription, event: Event) -> None:
         self.context.may_await = subscription.is_async
-        await subscription.deliver(event, self.listeners.report)
+        await subscription.deliver(event, self.report)
+
+    async def report(self, event: Event, error: Exception, where: str) -> None:
+        """An error of a listener or a callback is counted, and becomes an event."""
+        self.tally.errors += 1
+        await self.listeners.report(event, error, where)
 
     async def _tell_all(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -318,7 +329,7 @@ class Book:
     # ---- small questions -----------------------------------------------------------------------------------------
 
     def _every_candle(self) -> bool:
-        """Whether each candle of the state is a moment of its own: somebody wants its ping, or nothing may be skipped."""
+        """Whether every candle is a moment of its own: somebody wants its ping, or nothing may be skipped."""
         return not self.terms.fast_forward or bool(self.wanted & _PINGS.get(type(self.state), 0))
 
     def _quiet_until(self, stop: int) -> int:

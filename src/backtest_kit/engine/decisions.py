@@ -167,6 +167,7 @@ async def _failed(book: Book, error: BaseException) -> None:
     else:
         wrapped = StrategyError(f"{where} raised {type(error).__name__}: {error}")
     book.tally.errors += 1
+    book.tally.failed_decisions += 1
     if book.terms.on_error == "raise":
         raise wrapped from (error if wrapped is not error else None)
     wrapped.__cause__ = error if wrapped is not error else None

@@ -165,7 +165,7 @@ def wanted_kinds(routes: Iterable[type[Event]]) -> Wanted:
 
 
 def is_async(function: Any) -> bool:
-    """Whether calling this gives a coroutine: an `async def`, a partial of one, or an object whose `__call__` is one."""
+    """Whether calling this gives a coroutine: an `async def`, a partial of one, an object that is called like one."""
     while hasattr(function, "func"):
         function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004

@@ -21,7 +21,7 @@ _ROWS = 4096  # prices turned into Python numbers at a time
 
 
 async def ping(book: Book, first: int, stop: int) -> int:
-    """Pings for the quiet rows [first, stop) of an open or scheduled signal; returns the row after the last one pinged."""
+    """Pings for the quiet rows [first, stop) of an open or scheduled signal; returns the row after the last ping."""
     kind = ActivePing if type(book.state) is Active else SchedulePing
     listening = book.listening(kind)
     book.context.in_candle = True
@@ -55,7 +55,7 @@ async def _one_listener(book: Book, first: int, stop: int, subscription: Subscri
             else:
                 handler(event)
         except Exception as error:
-            await listeners.report(event, error, f"listener {subscription.name}")
+            await book.report(event, error, f"listener {subscription.name}")
         if book.key is None or listeners.version != version:  # `book.disturbed`, without a call
             return row
     return stop

@@ -19,12 +19,13 @@ class Tally:
         self.not_enough_history = 0
         self.repeated = 0
         self.errors = 0
+        self.failed_decisions = 0
         self.closed: list[SignalClosed] = []
 
     @property
     def no_signal(self) -> int:
         """How often the strategy was asked and wanted nothing."""
-        return self.decisions - self.signals - self.not_enough_history - self.errors
+        return self.decisions - self.signals - self.not_enough_history - self.failed_decisions
 
     def count_invalid(self, event: SignalInvalid) -> None:
         self.invalid_count += 1

@@ -51,7 +51,10 @@ class Screen:
 
 
 class CandleWindow(Candles):
-    """The last candles of one interval, closed by `when`. Closes are cut at once, other columns when they are first read."""
+    """The last candles of one interval, closed by `when`.
+
+    Closes are cut at once, other columns when they are first read.
+    """
 
     __slots__ = ("_first", "_pane", "_stop")
 
