@@ -197,6 +197,7 @@ class App:
             and frame_name in (None, book.source.frame_name)
         ]
         if len(found) == 1:
+            found[0].touch()
             return found[0]
         names = ", ".join(str(name) for name in (symbol, strategy_name, exchange_name, frame_name) if name)
         trouble = "several runs under way fit" if found else "no run under way fits"

@@ -1,7 +1,8 @@
 """Whole backtests against recorded ones: each scenario runs through the public API and every event is compared.
 
-A file holds one scenario a line: candles, frame, settings, what the strategy returns when it is asked at a minute, what is
-commanded in the active ping of a candle, and the events that the reference made of it. Numbers must agree to 1e-9 relative.
+A file holds one scenario a line: candles, frame, settings, what the strategy returns when it is asked at a minute, what
+is commanded in the active ping of a candle, and the events that the reference made of it. Numbers must agree to 1e-9
+relative.
 """
 
 from __future__ import annotations
@@ -96,7 +97,9 @@ def _table(rows: list[list[float]], start: int, last: int) -> dict[str, Any]:
     table = np.array(rows, dtype=float)
     missing = max(0, last + 1 - len(table))
     table = np.vstack([table, np.repeat(table[-1:], missing, axis=0)])
-    columns = {name: np.ascontiguousarray(table[:, k]) for k, name in enumerate(("open", "high", "low", "close", "volume"))}
+    columns = {
+        name: np.ascontiguousarray(table[:, k]) for k, name in enumerate(("open", "high", "low", "close", "volume"))
+    }
     return {"timestamp": start + MINUTE * np.arange(len(table)), **columns}
 
 

@@ -56,7 +56,7 @@ def quiet_until(state: State, tape: Tape, start: int, stop: int, wanted: int, te
 
 
 def absorb(state: State, tape: Tape, start: int, stop: int, terms: Terms) -> State:
-    """The state after the quiet rows [start, stop): their best and worst prices, folded in."""
+    """The state after the quiet rows [start, stop): their best and worst prices, folded in. None is NaN."""
     if type(state) is not Active or start >= stop:
         return state
     prices = tape.price[start:stop]

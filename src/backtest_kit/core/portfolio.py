@@ -1,7 +1,7 @@
 """All books of a risk profile together: what is open, what is reserved, how much it is.
 
 A place is reserved while a signal is on its way (checked, not yet open), becomes a holding when it opens, and is
-released when the signal comes to nothing or the position closes. A portfolio is a value: `reserved`, `held`, `released`
+released when the signal comes to nothing or the position closes. A portfolio is a value: `with_holding` and `released`
 return the next one.
 """
 

@@ -192,14 +192,13 @@ def profit_percent(position: Position, price: float, terms: Terms, fill: Fill | 
     leverage.
     """
     sign, invested = position.sign, position.invested
-    first = position.entries[0].fill is None
     slip = sign * terms.slippage_percent / 100
-    slip_in = slip if first else 0.0
-    fee = terms.fee_percent if first else _entry_fee_percent(position, invested)
-    if not position.exits and fill is None and first:  # the common case, in the formula's own order of operations
+    real = any(entry.fill is not None for entry in position.entries)
+    if not position.exits and fill is None and not real:  # the common case, in the formula's own order of operations
         o, x = position.effective_price * (1 + slip), price * (1 - slip)
-        return (sign * (x - o) / o * 100 - fee * (1 + x / o)) * position.signal.leverage
-    total = 0.0
+        return (sign * (x - o) / o * 100 - terms.fee_percent * (1 + x / o)) * position.signal.leverage
+    modelled, fee = _entry_costs(position, invested, terms) if real else (1.0, terms.fee_percent)
+    slip_in, total = slip * modelled, 0.0
     for leg in position.exits:
         weight = leg.percent / 100 * leg.basis / invested
         gross, paid = _leg(
@@ -253,9 +252,14 @@ def _entry(time: Time, price: float, cost: float, leverage: float, fill: Fill | 
     return Entry(time, fill.price, fill.price * fill.quantity / leverage, fill)
 
 
-def _entry_fee_percent(position: Position, invested: float) -> float:
-    fees = sum_left([entry.fill.fee for entry in position.entries if entry.fill])
-    return fees / invested * 100 / position.signal.leverage
+def _entry_costs(position: Position, invested: float, terms: Terms) -> tuple[float, float]:
+    """The share of the money that went in at modelled prices, and the fees of all entries in percent of all money."""
+    fees = modelled = 0.0
+    for entry in position.entries:
+        fees = fees + (entry.fill.fee if entry.fill else 0.0)
+        modelled = modelled + (0.0 if entry.fill else entry.cost)
+    share = modelled / invested
+    return share, terms.fee_percent * share + fees / invested * 100 / position.signal.leverage
 
 
 def _leg(

@@ -21,9 +21,9 @@ def ask(book: Book, row: int, last: int, stride: int) -> tuple[int, Any]:
     tick whose price is unknown (NaN) is passed over.
     """
     get_signal, symbol, context, prices = book.strategy.get_signal, book.source.symbol, book.context, book.prices
-    start, asked = book.tape.start, 0
+    start, touched, asked = book.tape.start, book.touched, 0
     try:
-        while row <= last and not book.stopped:
+        while row <= last and not touched:
             price = prices[row - 1]
             if price == price:  # noqa: PLR0124  # false for NaN alone, and faster than a call
                 context.when = when = start + row * MINUTE
@@ -41,9 +41,9 @@ def ask(book: Book, row: int, last: int, stride: int) -> tuple[int, Any]:
 async def ask_async(book: Book, row: int, last: int, stride: int) -> tuple[int, Any]:
     """The same for an `async def` strategy. Awaiting one that does not suspend costs no more than a call."""
     get_signal, symbol, context, prices = book.strategy.get_signal, book.source.symbol, book.context, book.prices
-    start, asked = book.tape.start, 0
+    start, touched, asked = book.tape.start, book.touched, 0
     try:
-        while row <= last and not book.stopped:
+        while row <= last and not touched:
             price = prices[row - 1]
             if price == price:  # noqa: PLR0124
                 context.when = when = start + row * MINUTE

@@ -233,8 +233,11 @@ class BacktestRun:
                     yield event
                 left -= book.done
             line.place(number)
-            while touched:  # commands given to other books have moved their next moments
-                line.place(books.index(touched.pop()))
+            while touched:  # others have spoken to these books: what they brought about is told, the next moment moved
+                book = touched.pop(0)
+                ambient.enter(book.context)
+                await book.publish()
+                line.place(books.index(book))
         await pulse.finish()
 
     async def _tell_done(self, outcome: Outcome) -> None:

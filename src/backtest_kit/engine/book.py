@@ -118,17 +118,17 @@ class Book:
         return self.key
 
     async def advance(self, limit: int) -> None:
-        """Lives through all own moments before `limit`, in order, until there is a result to hand out."""
+        """Lives through own moments before `limit`, in order, until there is a result or a book is touched."""
         enter(self.context)
-        await self._publish()
-        while not self.done and not self.results and self.peek() < limit:
+        await self.publish()
+        while not self.done and not self.results and not self.touched and self.peek() < limit:
             if type(self.state) is Idle:
                 await idle_until(self, limit)
             else:
                 await self._manage_until(limit)
             self.key = None
             if self._unpublished:
-                await self._publish()
+                await self.publish()
 
     async def begin(self) -> None:
         enter(self.context)
@@ -241,7 +241,6 @@ class Book:
             events += more
             order = unanswered(state)
         before, self.state, self.key = self.state, state, None
-        self.touched.append(self)
         if self.profiles:
             self._place(before)
         self._unpublished.extend(events)
@@ -251,7 +250,6 @@ class Book:
         """Tells an event when the code that made it has ended."""
         self._unpublished.append(event)
         self.key = None
-        self.touched.append(self)
 
     def candle_time(self) -> Time:
         """The stamp of what user code does now: the candle that has just closed, or the tick at which it decides."""
@@ -265,7 +263,13 @@ class Book:
             raise ContextError(f"{self.source.strategy_name} does not run on {symbol!r} here; it runs on {known}")
         if book is not self:
             book.catch_up(self.context.when)
+            book.context.in_candle = self.context.in_candle
+            book.touch()
         return book
+
+    def touch(self) -> None:
+        """Somebody else speaks to this book: whoever runs now pauses, so that its next moment is found anew."""
+        self.touched.append(self)
 
     def catch_up(self, when: Time) -> None:
         """Absorbs the quiet candles that have closed by `when`, and takes it as the book's own time."""
@@ -280,7 +284,7 @@ class Book:
     @property
     def disturbed(self) -> bool:
         """Whether user code has changed what comes next: by a command, a stop, or by a listener that came or went."""
-        return self.key is None or self._version != self.listeners.version
+        return self.key is None or bool(self.touched) or self._version != self.listeners.version
 
     def listening(self, kind: type[Event]) -> tuple[Subscription, ...]:
         """Who listens to a kind of event now."""
@@ -311,7 +315,7 @@ class Book:
             if kind in self._routes:
                 await self.tell(event)
 
-    async def _publish(self) -> None:
+    async def publish(self) -> None:
         """Tells what the commands of user code have brought about since."""
         while self._unpublished:
             events, self._unpublished = self._unpublished, []

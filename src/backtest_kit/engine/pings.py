@@ -42,7 +42,7 @@ async def _one_listener(book: Book, first: int, stop: int, subscription: Subscri
     if type(state) is not Active:
         return first
     position, handler, is_async = state.position, subscription.handler, subscription.is_async
-    listeners, version = book.listeners, book.listeners.version
+    listeners, version, touched = book.listeners, book.listeners.version, book.touched
     context.may_await = is_async
     when = book.tape.time(first)
     for row, price in enumerate(book.tape.price[first:stop].tolist(), first + 1):
@@ -56,7 +56,7 @@ async def _one_listener(book: Book, first: int, stop: int, subscription: Subscri
                 handler(event)
         except Exception as error:
             await book.report(event, error, f"listener {subscription.name}")
-        if book.key is None or listeners.version != version:  # `book.disturbed`, without a call
+        if book.key is None or touched or listeners.version != version:  # `book.disturbed`, without a call
             return row
     return stop
 
