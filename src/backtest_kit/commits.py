@@ -19,7 +19,7 @@ from backtest_kit.core.validation import normalised, reasons_against, signal_fro
 from backtest_kit.core.values import Signal
 from backtest_kit.engine.answers import Outcome
 from backtest_kit.engine.book import Book
-from backtest_kit.engine.context import any_context
+from backtest_kit.engine.context import any_context, book_of
 from backtest_kit.errors import CommandError, SignalError
 
 # ---- commands on an open position ----
@@ -195,7 +195,7 @@ def commit_signal_notify(
 def _book(symbol: str | None, strategy_name: str | None, exchange_name: str | None) -> Book:
     context = any_context()
     if context is not None and strategy_name in (None, context.strategy_name):
-        return context.book.sibling(symbol or context.symbol)
+        return book_of(context).sibling(symbol or context.symbol)
     return default.running_book(symbol, strategy_name, exchange_name)
 
 

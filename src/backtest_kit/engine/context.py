@@ -104,11 +104,11 @@ class Context(Lookups):
     `when` is epoch ms; every candle it gives has closed by then. `price` is the average price.
     """
 
-    __slots__ = ("book", "in_candle", "indicators", "market", "may_await", "panes", "params", "price", "when")
+    __slots__ = ("_book", "_market", "_panes", "in_candle", "indicators", "may_await", "params", "price", "when")
 
     def __init__(self, book: Book, params: Params, indicators: IndicatorColumns | None) -> None:
-        self.book, self.params, self.market = book, params, book.market
-        self.panes = book.market.panes
+        self._book, self._market, self.params = book, book.market, params
+        self._panes = book.market.panes
         self.indicators = indicators or IndicatorColumns({}, 0, 1)
         self.when: Time = 0
         self.price = 0.0
@@ -118,23 +118,23 @@ class Context(Lookups):
 
     @property
     def symbol(self) -> str:
-        return self.book.source.symbol
+        return self._book.source.symbol
 
     @property
     def strategy_name(self) -> str:
-        return self.book.source.strategy_name
+        return self._book.source.strategy_name
 
     @property
     def exchange_name(self) -> str:
-        return self.book.source.exchange_name
+        return self._book.source.exchange_name
 
     @property
     def frame_name(self) -> str:
-        return self.book.source.frame_name
+        return self._book.source.frame_name
 
     @property
     def mode(self) -> Mode:
-        return self.book.source.mode
+        return self._book.source.mode
 
     @property
     def date(self) -> datetime:
@@ -147,13 +147,13 @@ class Context(Lookups):
         Raises NotEnoughHistoryError where the market has fewer (in `get_signal`: no decision), DataError for bad data.
         Where candles have to be fetched for an `async def` strategy, the answer must be awaited.
         """
-        pane = self.panes.get((symbol, interval))
-        if pane is not None:
+        pane = self._panes.get((symbol, interval))
+        if pane is not None and type(limit) is int:
             stop = (self.when - pane.start) // pane.step
             first = stop - limit
             if 0 <= first < stop <= pane.rows:
                 return CandleWindow(pane, first, stop)
-        answer: CandleWindow = self.market.window(symbol, interval, limit, self.when, self.may_await)
+        answer: CandleWindow = self._market.window(symbol, interval, limit, self.when, self.may_await)
         return answer
 
     def get_raw_candles(
@@ -185,14 +185,14 @@ class Context(Lookups):
             )
         if stop <= first:
             raise ConfigError(f"no candle lies between {first} and {stop}")
-        answer: CandleWindow = self.market.between(symbol, length, first, stop, self.may_await)
+        answer: CandleWindow = self._market.between(symbol, length, first, stop, self.may_await)
         return answer
 
     def get_average_price(self, symbol: str | None = None) -> ReadyFloat:
         """The engine's price of a symbol at `when`: volume-weighted over the last candles."""
         if symbol is None or symbol == self.symbol:
             return ReadyFloat(self.price)
-        tape = self.market.tapes.get(symbol)
+        tape = self._market.tapes.get(symbol)
         if tape is not None:
             return ReadyFloat(price_at(tape, self.when))
         answer: ReadyFloat = self._average_elsewhere(symbol)
@@ -200,19 +200,24 @@ class Context(Lookups):
 
     def get_position(self, symbol: str | None = None) -> PositionSnapshot | None:
         """The open position of this strategy on a symbol of the run, at this instant; None when nothing is open."""
-        book = self.book.sibling(symbol or self.symbol)
+        book = self._book.sibling(symbol or self.symbol)
         if not isinstance(book.state, Active | Closing):
             return None
-        price = self.price if book is self.book else price_at(book.tape, self.when)
+        price = self.price if book is self._book else price_at(book.tape, self.when)
         return PositionSnapshot.of(book.state.position, price, self.when, book.terms)
 
     def __repr__(self) -> str:
-        return f"Context({self.book.source}, {self.date:%Y-%m-%d %H:%M} UTC)"
+        return f"Context({self._book.source}, {self.date:%Y-%m-%d %H:%M} UTC)"
 
 
 def any_context() -> Context | None:
     """The running context, or None."""
     return _current.get()
+
+
+def book_of(context: Context) -> Book:
+    """The book of a context: for the engine alone, since a book knows candles that a strategy must not see yet."""
+    return context._book
 
 
 def leave(outer: Context | None) -> None:

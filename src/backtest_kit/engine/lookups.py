@@ -27,7 +27,7 @@ class Lookups:
     __slots__ = ()
 
     if TYPE_CHECKING:
-        market: Market
+        _market: Market
         may_await: bool
         when: Time
 
@@ -74,20 +74,20 @@ class Lookups:
         return self._format("format_quantity", symbol, quantity)
 
     def _average_elsewhere(self, symbol: str) -> Any:
-        candles = self.get_candles(symbol, "1m", self.market.span)
+        candles = self.get_candles(symbol, "1m", self._market.span)
         return ReadyFloat(average_price(candles)) if isinstance(candles, CandleWindow) else _average_of(candles)
 
     def _format(self, name: str, symbol: str, number: float) -> Any:
-        function = getattr(self.market.history.exchange, name, None)
+        function = getattr(self._market.history.exchange, name, None)
         if function is None:
             return ReadyText(f"{number:.8f}".rstrip("0").rstrip("."))
         answer = function(symbol, number)
         return answer if inspect.isawaitable(answer) else ReadyText(answer)
 
     def _ask(self, name: str, *arguments: Any) -> Any:
-        function = getattr(self.market.history.exchange, name, None)
+        function = getattr(self._market.history.exchange, name, None)
         if function is None:
-            raise ContextError(f"exchange {self.market.history.name!r} has no {name}; give one to add_exchange")
+            raise ContextError(f"exchange {self._market.history.name!r} has no {name}; give one to add_exchange")
         answer = function(*arguments)
         return ReadyList(answer) if isinstance(answer, list) else _Ready.of(answer)
 

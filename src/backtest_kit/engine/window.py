@@ -1,8 +1,8 @@
 """What user code may see of a column: the rows up to now, in memory in which the rest does not exist yet.
 
 A view of numpy leads back to the whole array that it was cut from. So user code never gets a view of the engine's
-columns, but of a `Screen`: a second buffer of the same length into which rows are copied when they are first asked for,
-never before their candle has closed. Beyond them stand zeros. The buffer is read-only for everybody but its screen.
+columns, but of a `Screen`: a buffer of its own into which rows are copied when they are first asked for, never before
+their candle has closed. Beyond them stand zeros. The buffer is read-only for everybody but its screen.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtest_kit.core.candles import COLUMNS, Candles, Floats
-from backtest_kit.core.values import Time
+from backtest_kit.core.values import Interval, Time
 from backtest_kit.errors import ConfigError, LookAheadError
 
 if TYPE_CHECKING:
@@ -22,32 +22,49 @@ if TYPE_CHECKING:
     import polars
 
 
-class Screen:
-    """One column as user code may see it: rows below `shown` are here, all others are zero. `view` is read-only."""
+_BLOCK = 16_384  # rows
 
-    __slots__ = ("_source", "_writable", "shown", "view")
+
+class Screen:
+    """One column as user code may see it: a block of memory in which rows below `shown` are here and all others are
+    zero.
+
+    The block begins at row `base`; when a window does not fit into it, the next block begins at that window. `view` is
+    the block, read-only; windows that user code keeps keep their own block alive, and nothing else does.
+    """
+
+    __slots__ = ("_source", "_writable", "base", "shown", "view")
+    base: int
+    shown: int
+    view: Floats
 
     def __init__(self, source: NDArray[np.float64]) -> None:
-        memory = bytearray(source.nbytes)
         self._source = memoryview(source)  # type: ignore[arg-type]  # copies a few numbers faster than numpy does
-        self._writable = memoryview(memory).cast("d")
-        self.shown = 0
-        self.view: Floats = np.frombuffer(memoryview(memory).toreadonly(), dtype=np.float64)
-
-    def show(self, stop: int) -> None:
-        """Copies in the rows up to `stop` that are not here yet."""
-        shown = self.shown
-        if stop == shown + 1:
-            self._writable[shown] = self._source[shown]
-        else:
-            self._writable[shown:stop] = self._source[shown:stop]
-        self.shown = stop
+        self._begin(0, 0)
 
     def rows(self, first: int, stop: int) -> Floats:
         """The rows [first, stop), of candles that have closed."""
-        if stop > self.shown:
-            self.show(stop)
-        return self.view[first:stop]
+        if stop > self.shown or first < self.base:
+            self.show(first, stop)
+        return self.view[first - self.base : stop - self.base]
+
+    def show(self, first: int, stop: int) -> None:
+        """Copies in the rows up to `stop` that are not here yet; in a new block where they do not fit."""
+        base, shown = self.base, self.shown
+        if first < base or stop - base > len(self.view):
+            self._begin(first, max(_BLOCK, 2 * (stop - first)))
+            base = shown = first
+        if stop == shown + 1:
+            self._writable[shown - base] = self._source[shown]
+        else:
+            self._writable[shown - base : stop - base] = self._source[shown:stop]
+        self.shown = stop
+
+    def _begin(self, base: int, rows: int) -> None:
+        memory = bytearray(8 * min(rows, len(self._source) - base))
+        self._writable = memoryview(memory).cast("d")
+        self.view = np.frombuffer(memoryview(memory).toreadonly(), dtype=np.float64)
+        self.base = self.shown = base
 
 
 class CandleWindow(Candles):
@@ -63,23 +80,39 @@ class CandleWindow(Candles):
         self._first = first
         self._stop = stop
         closes = pane.closes
-        if stop > closes.shown:
-            closes.show(stop)
-        self.close = closes.view[first:stop]
+        if stop > closes.shown or first < closes.base:
+            closes.show(first, stop)
+        base = closes.base
+        self.close = closes.view[first - base : stop - base]
 
-    def __getattr__(self, name: str) -> Any:
-        """Cuts a column on its first use; afterwards it is an ordinary attribute."""
-        screen = self._pane.screens.get(name) or self._pane.screen(name)
-        if screen is not None:
-            value: Any = screen.rows(self._first, self._stop)
-        elif name == "interval":
-            value = self._pane.interval
-        elif name == "start":
-            value = self._pane.start + self._first * self._pane.step
-        else:
-            raise AttributeError(f"candles have no attribute {name!r}")
-        setattr(self, name, value)
-        return value
+    def _column(self, name: str) -> Floats:
+        return (self._pane.screens.get(name) or self._pane.screen(name)).rows(self._first, self._stop)
+
+    # Worked out when they are asked for, each by its name: a `__getattr__` would slow down all other attributes.
+
+    @property
+    def open(self) -> Floats:  # type: ignore[override]
+        return self._column("open")
+
+    @property
+    def high(self) -> Floats:  # type: ignore[override]
+        return self._column("high")
+
+    @property
+    def low(self) -> Floats:  # type: ignore[override]
+        return self._column("low")
+
+    @property
+    def volume(self) -> Floats:  # type: ignore[override]
+        return self._column("volume")
+
+    @property
+    def interval(self) -> Interval:  # type: ignore[override]
+        return self._pane.interval
+
+    @property
+    def start(self) -> Time:  # type: ignore[override]
+        return self._pane.start + self._first * self._pane.step
 
     def __len__(self) -> int:
         return self._stop - self._first
@@ -89,8 +122,15 @@ class CandleWindow(Candles):
         return self
         yield
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copied or pickled window is plain candles of its own: nothing behind it goes along."""
+        return Candles, (self.interval, self.start, *(np.array(self[name]) for name in COLUMNS))
+
     def rows(self, first: int, last: int) -> CandleWindow:
-        return CandleWindow(self._pane, self._first + first, self._first + last)
+        """The rows [first, last) of this window; it cannot be made longer."""
+        count = len(self)
+        first = min(max(0, first), count)
+        return CandleWindow(self._pane, self._first + first, self._first + min(max(first, last), count))
 
     def to_pandas(self) -> pandas.DataFrame:
         """A DataFrame with a UTC DatetimeIndex `timestamp` and the five columns; needs pandas."""
@@ -125,10 +165,8 @@ class Pane:
     def has_gap(self, first: int, stop: int) -> bool:
         return bool(np.isnan(self.source.close[first:stop]).any())
 
-    def screen(self, name: str) -> Screen | None:
-        """The screen of a column, made when it is first looked at; None for what is no column."""
-        if name not in COLUMNS:
-            return None
+    def screen(self, name: str) -> Screen:
+        """The screen of a column, made when it is first looked at."""
         screen = self.screens[name] = Screen(getattr(self.source, name))
         return screen
 
