@@ -12,43 +12,20 @@ from __future__ import annotations
 from enum import IntFlag
 from typing import TypeAlias
 
-from msgspec import Struct
-
 from backtest_kit.core.inputs import CancelReason, ExitReason, ManageKind
 from backtest_kit.core.position import Position, Profit, profit
-from backtest_kit.core.values import Mode, Signal, Source, Terms, Time
+from backtest_kit.core.values import Signal, Sourced, Terms, Time
 
 
-class Event(Struct, frozen=True, tag_field="action"):
+class Event(Sourced, frozen=True, tag_field="action"):
     """The root of all events: whose it is (`source`, with shortcuts), and when it happened (`time`, epoch ms)."""
 
-    source: Source
     time: Time
 
     @property
     def action(self) -> str:
         """What kind of event this is, as one word: "opened", "closed", …"""
         return str(self.__struct_config__.tag)
-
-    @property
-    def symbol(self) -> str:
-        return self.source.symbol
-
-    @property
-    def strategy_name(self) -> str:
-        return self.source.strategy_name
-
-    @property
-    def exchange_name(self) -> str:
-        return self.source.exchange_name
-
-    @property
-    def frame_name(self) -> str:
-        return self.source.frame_name
-
-    @property
-    def mode(self) -> Mode:
-        return self.source.mode
 
 
 class IdlePing(Event, frozen=True, tag="idle"):

@@ -10,25 +10,16 @@ from __future__ import annotations
 from msgspec import Struct
 
 from backtest_kit.core.position import Position
-from backtest_kit.core.values import Signal, Source, Time
+from backtest_kit.core.values import Signal, Source, Sourced, Time
 
 
-class Holding(Struct, frozen=True):
+class Holding(Sourced, frozen=True):
     """One book's place in a portfolio. `position` is None while the place is only reserved."""
 
-    source: Source
     signal: Signal
     since: Time
     price: float
     position: Position | None = None
-
-    @property
-    def symbol(self) -> str:
-        return self.source.symbol
-
-    @property
-    def strategy_name(self) -> str:
-        return self.source.strategy_name
 
     @property
     def is_reserved(self) -> bool:

@@ -96,6 +96,32 @@ class Source(Struct, frozen=True):
         return f"{self.strategy_name} on {self.symbol} at {self.exchange_name}"
 
 
+class Sourced(Struct, frozen=True):
+    """Anything that belongs to one book, with shortcuts to its names."""
+
+    source: Source
+
+    @property
+    def symbol(self) -> str:
+        return self.source.symbol
+
+    @property
+    def strategy_name(self) -> str:
+        return self.source.strategy_name
+
+    @property
+    def exchange_name(self) -> str:
+        return self.source.exchange_name
+
+    @property
+    def frame_name(self) -> str:
+        return self.source.frame_name
+
+    @property
+    def mode(self) -> Mode:
+        return self.source.mode
+
+
 class Signal(Struct, frozen=True):
     """What a strategy asks for: a position with a take profit, a stop loss and a time limit.
 

@@ -13,11 +13,9 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from msgspec import Struct
-
 from backtest_kit.core.portfolio import Holding, Portfolio
 from backtest_kit.core.position import Position
-from backtest_kit.core.values import Mode, Signal, Source, Time
+from backtest_kit.core.values import Signal, Source, Sourced, Time
 from backtest_kit.engine.listeners import Listeners
 from backtest_kit.engine.notices import Failure
 from backtest_kit.registry import RiskSchema
@@ -25,33 +23,16 @@ from backtest_kit.registry import RiskSchema
 Validation: TypeAlias = Callable[["RiskCheck"], Any]
 
 
-class RiskCheck(Struct, frozen=True):
+class RiskCheck(Sourced, frozen=True):
     """What a risk validation sees: the candidate, the price (average price, quote currency), and the rest of the
     portfolio.
     """
 
-    source: Source
     signal: Signal
     price: float
     when: Time
     risk_name: str
     portfolio: Portfolio
-
-    @property
-    def symbol(self) -> str:
-        return self.source.symbol
-
-    @property
-    def strategy_name(self) -> str:
-        return self.source.strategy_name
-
-    @property
-    def exchange_name(self) -> str:
-        return self.source.exchange_name
-
-    @property
-    def mode(self) -> Mode:
-        return self.source.mode
 
     @property
     def active_positions(self) -> tuple[Holding, ...]:
@@ -68,10 +49,9 @@ class RiskCheck(Struct, frozen=True):
         return self.signal.price_open if self.signal.price_open is not None else self.price
 
 
-class Rejection(Struct, frozen=True):
+class Rejection(Sourced, frozen=True):
     """Whose signal was refused, which profile said no, and why; `active` positions were open or reserved under it."""
 
-    source: Source
     signal: Signal
     risk_name: str
     reason: str
