@@ -29,9 +29,7 @@ def requirement_lists(pyproject: str) -> dict[str, set[str]]:
     """Package names by the name of the list that asks for them."""
     read = tomllib.loads(pyproject)
     project = read["project"]
-    extras = {
-        name: {normal(each) for each in wanted} for name, wanted in project["optional-dependencies"].items()
-    }
+    extras = {name: {normal(each) for each in wanted} for name, wanted in project["optional-dependencies"].items()}
     extras["all"] = set().union(*extras.values()) - {normal(project["name"])}  # it refers to the other extras
     own = {
         "core": project["dependencies"],

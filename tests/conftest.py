@@ -20,9 +20,7 @@ WITHOUT_SHARED = "the recorded results are not here: ../shared, beside the repos
 NO_SKIPS = os.environ.get("BACKTEST_KIT_NO_SKIPS") == "1"
 
 # A busy machine makes any time limit on an example a coin toss.
-settings.register_profile(
-    "fast", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
-)
+settings.register_profile("fast", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("fast"), derandomize=True, max_examples=100)
 settings.register_profile("thorough", settings.get_profile("fast"), max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))

@@ -77,17 +77,13 @@ def only_sources_are_kept(root: Path, files: list[Path]) -> list[str]:
     return [
         f"{file} does not belong in the repository"
         for file in files
-        if NOT_SOURCE & set(file.parts)
-        or file.name.endswith(NOT_SOURCE_ENDINGS)
-        or file.name in LOCKS_WITH_HOSTS
+        if NOT_SOURCE & set(file.parts) or file.name.endswith(NOT_SOURCE_ENDINGS) or file.name in LOCKS_WITH_HOSTS
     ]
 
 
 def texts_end_with_a_newline(root: Path, files: list[Path]) -> list[str]:
     return [
-        f"{file} does not end with a newline"
-        for file, text in _texts(root, files)
-        if text and not text.endswith("\n")
+        f"{file} does not end with a newline" for file, text in _texts(root, files) if text and not text.endswith("\n")
     ]
 
 

@@ -127,9 +127,7 @@ def core_imports_only_arithmetic(modules: list[Module]) -> list[str]:
     return [
         f"{module.path} imports {origin}: not among what the core may import"
         for module in _core(modules)
-        for origin in sorted(
-            {origin if origin != PACKAGE else f"{origin}.{name}" for origin, name in module.imports()}
-        )
+        for origin in sorted({origin if origin != PACKAGE else f"{origin}.{name}" for origin, name in module.imports()})
         if not any(f"{origin}.".startswith(f"{allowed}.") for allowed in CORE_MAY_IMPORT)
     ]
 

@@ -25,9 +25,7 @@ def test_the_source_keeps_the_rule(rule: source_rules.Rule) -> None:
 
 
 @pytest.mark.parametrize("rule", repository_rules.RULES, ids=lambda rule: rule.__name__)
-@pytest.mark.skipif(
-    shutil.which("git") is None or not (ROOT / ".git").exists(), reason="this is not a git checkout"
-)
+@pytest.mark.skipif(shutil.which("git") is None or not (ROOT / ".git").exists(), reason="this is not a git checkout")
 def test_the_repository_keeps_the_rule(rule: repository_rules.Rule) -> None:
     assert rule(ROOT, repository_rules.repository_files(ROOT)) == []
 

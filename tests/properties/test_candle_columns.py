@@ -89,6 +89,4 @@ def test_every_shape_of_a_table_is_read_as_the_same_rows(rows):
     for shape in (table, mappings, columns, np.array(table), candles_from(rows), list(candles_from(rows))):
         found = rows_of(shape)
         assert found.time.tolist() == stamps
-        assert (
-            np.stack([found.open, found.high, found.low, found.close, found.volume], axis=1) == expected
-        ).all()
+        assert (np.stack([found.open, found.high, found.low, found.close, found.volume], axis=1) == expected).all()

@@ -109,9 +109,7 @@ def test_what_was_written_first_stays_on_disk(tmp_path_factory, written):
     expected = np.full(COUNT, np.nan)
     for number, (a, b) in enumerate(written, start=1):
         column = np.full(b - a, float(number))
-        store.write(
-            "x", "X", Candles(Interval.M1, START + a * MINUTE, column, column, column, column, column)
-        )
+        store.write("x", "X", Candles(Interval.M1, START + a * MINUTE, column, column, column, column, column))
         fresh = np.isnan(expected[a:b])
         expected[a:b][fresh] = number
     found = np.full(COUNT, np.nan)

@@ -95,7 +95,5 @@ def test_the_symbols_add_up_to_the_pool(given_trades: list[Trade]) -> None:
     rows = [each.statistics for each in found.symbols]
     assert sum(each.total_trades for each in rows) == found.portfolio.total_trades
     assert sum(each.win_count for each in rows) == found.portfolio.win_count
-    assert math.isclose(
-        sum(each.total_pnl for each in rows), found.portfolio.total_pnl, rel_tol=1e-9, abs_tol=1e-9
-    )
+    assert math.isclose(sum(each.total_pnl for each in rows), found.portfolio.total_pnl, rel_tol=1e-9, abs_tol=1e-9)
     assert found.portfolio.max_win_streak == max((each.max_win_streak for each in rows), default=0)

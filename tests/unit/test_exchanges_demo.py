@@ -21,9 +21,7 @@ def month(symbol: str = "BTCUSDT", seed: int = 0):
 def test_the_same_seed_and_symbol_give_the_same_candles():
     assert np.array_equal(month().close, month().close)
     assert not np.array_equal(month().close, month(seed=1).close)
-    assert not np.array_equal(
-        month().close / month().close[0], month("ETHUSDT").close / month("ETHUSDT").close[0]
-    )
+    assert not np.array_equal(month().close / month().close[0], month("ETHUSDT").close / month("ETHUSDT").close[0])
 
 
 @pytest.mark.parametrize(

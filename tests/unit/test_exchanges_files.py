@@ -44,9 +44,7 @@ TEXTS = {
     "seconds": csv(stamp=lambda t: str(t // 1000)),
     "microseconds": csv(stamp=lambda t: str(t * 1000)),
     "ISO": csv(stamp=lambda t: datetime.fromtimestamp(t / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")),
-    "ISO with a blank": csv(
-        stamp=lambda t: datetime.fromtimestamp(t / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    ),
+    "ISO with a blank": csv(stamp=lambda t: datetime.fromtimestamp(t / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")),
     "ISO with an offset": csv(stamp=lambda t: datetime.fromtimestamp(t / 1000, UTC).isoformat()),
     "ISO without header": csv(header=None, stamp=lambda t: datetime.fromtimestamp(t / 1000, UTC).isoformat()),
     "semicolons": csv(header="time;open;high;low;close;volume", separator=";"),
@@ -92,9 +90,7 @@ def test_parquet_is_read(tmp_path):
 
 
 def test_parquet_without_a_reader_names_the_extra(tmp_path, monkeypatch):
-    pd.DataFrame(rows(), columns=["time", "open", "high", "low", "close", "volume"]).to_parquet(
-        tmp_path / "X.parquet"
-    )
+    pd.DataFrame(rows(), columns=["time", "open", "high", "low", "close", "volume"]).to_parquet(tmp_path / "X.parquet")
     for name in ("pyarrow.parquet", "polars"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(DataError, match=r"pip install backtest-kit\[dataframes\]"):
@@ -135,9 +131,7 @@ def test_intervals_of_a_symbol_stand_side_by_side(tmp_path):
 def test_symbols_may_be_given_with_their_files(tmp_path):
     (tmp_path / "one.csv").write_text(csv(rows(3)))
     (tmp_path / "two.csv").write_text(csv(rows(3, START + 3 * MINUTE)))
-    exchange = FileExchange(
-        {"A": tmp_path / "one.csv", "B": [tmp_path / "one.csv", str(tmp_path / "two.csv")]}
-    )
+    exchange = FileExchange({"A": tmp_path / "one.csv", "B": [tmp_path / "one.csv", str(tmp_path / "two.csv")]})
     assert exchange.span("A", Interval.M1) == (START, START + 3 * MINUTE)
     assert exchange.span("B", Interval.M1) == (START, START + 6 * MINUTE)
 
@@ -192,9 +186,7 @@ def test_a_header_alone_is_a_table_without_rows(tmp_path):
 
 
 def test_the_real_candles_are_read(shared):
-    candles = FileExchange(shared / "data" / "btc-perp-1m-2022-01.csv.gz").read(
-        "BTCUSDT", Interval.M1, 0, 2**60
-    )
+    candles = FileExchange(shared / "data" / "btc-perp-1m-2022-01.csv.gz").read("BTCUSDT", Interval.M1, 0, 2**60)
     assert len(candles) == 45_031
     assert not np.isnan(candles.close).any()
     assert (candles[0].timestamp, candles[0].close) == (1_640_991_660_000, 46_377.0)

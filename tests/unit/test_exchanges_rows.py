@@ -26,9 +26,7 @@ VALUES = [
 ]
 ROWS = [[t, *values] for t, values in zip(STAMPS, VALUES, strict=True)]
 MOMENTS = [datetime(2024, 1, 1, 0, k, tzinfo=UTC) for k in range(3)]
-COLUMNS = {
-    name: [row[k] for row in VALUES] for k, name in enumerate(("open", "high", "low", "close", "volume"))
-}
+COLUMNS = {name: [row[k] for row in VALUES] for k, name in enumerate(("open", "high", "low", "close", "volume"))}
 
 
 def fields():
@@ -43,8 +41,7 @@ SHAPES = {
     "rows of texts": [[row[0], *map(str, row[1:])] for row in ROWS],
     "decimals": [[row[0], *(Decimal(str(each)) for each in row[1:])] for row in ROWS],
     "mappings": [
-        {"Open time": row[0], "o": row[1], "H": row[2], "low": row[3], "Close": row[4], "vol": row[5]}
-        for row in ROWS
+        {"Open time": row[0], "o": row[1], "H": row[2], "low": row[3], "Close": row[4], "vol": row[5]} for row in ROWS
     ],
     "candles": [Candle(t, *values) for t, values in zip(STAMPS, VALUES, strict=True)],
     "array": np.array(ROWS),
@@ -61,9 +58,7 @@ SHAPES = {
         COLUMNS, index=pd.DatetimeIndex([each.replace(tzinfo=None) for each in MOMENTS])
     ),
     "pandas with a named index": pd.DataFrame(COLUMNS, index=pd.Index(STAMPS, name="timestamp")),
-    "pandas in another zone": pd.DataFrame(
-        {"time": pd.Series(MOMENTS).dt.tz_convert("Asia/Tokyo"), **COLUMNS}
-    ),
+    "pandas in another zone": pd.DataFrame({"time": pd.Series(MOMENTS).dt.tz_convert("Asia/Tokyo"), **COLUMNS}),
     "pandas of texts": pd.DataFrame({"time": [each.isoformat() for each in MOMENTS], **COLUMNS}),
     "polars": pl.DataFrame({"datetime": MOMENTS, **COLUMNS}),
     "polars of numbers": pl.DataFrame({"ts": STAMPS, **COLUMNS}),
@@ -74,9 +69,7 @@ SHAPES = {
 def test_every_shape_gives_the_same_candles(shape):
     candles = candles_of(SHAPES[shape], "BTCUSDT")
     assert candles.interval is Interval.M1
-    assert [
-        [each.timestamp, each.open, each.high, each.low, each.close, each.volume] for each in candles
-    ] == ROWS
+    assert [[each.timestamp, each.open, each.high, each.low, each.close, each.volume] for each in candles] == ROWS
 
 
 STAMP_FORMS = {
@@ -170,17 +163,13 @@ def test_an_empty_table_has_no_rows():
 
 
 def test_f3_a_duplicate_row_is_refused_with_time_and_remedy():
-    with pytest.raises(
-        DataError, match=r"X candles: duplicate candle 2024-01-01T00:01Z .*drop all but one"
-    ) as caught:
+    with pytest.raises(DataError, match=r"X candles: duplicate candle 2024-01-01T00:01Z .*drop all but one") as caught:
         candles_of([ROWS[0], ROWS[1], ROWS[1], ROWS[2]], "X")
     assert (caught.value.symbol, caught.value.first_bad) == ("X", STAMPS[1])
 
 
 def test_f4_unsorted_rows_are_refused_with_time_and_remedy():
-    with pytest.raises(
-        DataError, match=r"unsorted: 2024-01-01T00:01Z .* after 2024-01-01T00:02Z; sort"
-    ) as caught:
+    with pytest.raises(DataError, match=r"unsorted: 2024-01-01T00:01Z .* after 2024-01-01T00:02Z; sort") as caught:
         candles_of([ROWS[0], ROWS[2], ROWS[1]], "X")
     assert caught.value.first_bad == STAMPS[1]
 

@@ -49,9 +49,7 @@ class Feed:
         self.calls.append((since - START) // MINUTE)
         if since >= at(self.last):
             raise ConnectionError("cut off")
-        return [
-            each for each in self.market.between(since, since + limit * MINUTE) if each.close == each.close
-        ]
+        return [each for each in self.market.between(since, since + limit * MINUTE) if each.close == each.close]
 
 
 def flat(first: int, last: int, price: float) -> Candles:
@@ -59,9 +57,7 @@ def flat(first: int, last: int, price: float) -> Candles:
 
 
 def closes(store: CandleFiles, first: int = 0, last: int = 300, symbol: str = "X") -> list[float]:
-    return [
-        price for run in store.read("key", symbol, M1, at(first), at(last)) for price in run.close.tolist()
-    ]
+    return [price for run in store.read("key", symbol, M1, at(first), at(last)) for price in run.close.tolist()]
 
 
 def files(folder, ending: str = ".candles"):
@@ -87,9 +83,7 @@ def test_only_what_is_not_on_disk_is_fetched(tmp_path):
 
 def test_a_download_that_is_cut_off_goes_on_where_it_stopped(tmp_path):
     with pytest.raises(DataError, match="cut off"):
-        History("feed", Feed(last=150), settings(), CandleFiles(tmp_path)).candles_now(
-            "X", M1, at(0), at(300)
-        )
+        History("feed", Feed(last=150), settings(), CandleFiles(tmp_path)).candles_now("X", M1, at(0), at(300))
     feed = Feed()
     History("feed", feed, settings(), CandleFiles(tmp_path)).candles_now("X", M1, at(0), at(300))
     assert feed.calls == [150, 200, 250]

@@ -66,9 +66,7 @@ def test_intervals_that_a_source_declares_are_not_guessed():
     def get_candles(symbol, interval, since, limit):
         calls.append(interval)
         return (
-            native(symbol, interval, since, limit)
-            if interval != "1m"
-            else rows_between(since, since + limit * MINUTE)
+            native(symbol, interval, since, limit) if interval != "1m" else rows_between(since, since + limit * MINUTE)
         )
 
     history = History("feed", FunctionExchange(get_candles, intervals=["1m", "1h"]), settings())
@@ -114,9 +112,7 @@ async def test_identical_requests_at_once_become_one():
 async def test_identical_requests_fail_together_and_later_ones_try_afresh():
     feed = SlowFeed(lambda rows, call: rows if call > 3 else [])
     history = History("feed", feed, settings())
-    found = await asyncio.gather(
-        *(history.candles("X", M1, at(0), at(50)) for _ in range(5)), return_exceptions=True
-    )
+    found = await asyncio.gather(*(history.candles("X", M1, at(0), at(50)) for _ in range(5)), return_exceptions=True)
     assert all(isinstance(each, DataError) for each in found)
     assert len(feed.calls) == 3
     assert len(await history.candles("X", M1, at(0), at(50))) == 50

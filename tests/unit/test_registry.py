@@ -53,9 +53,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(strategies):
 
 
 def test_a_name_is_taken_once_and_overridden_on_purpose(strategies):
-    with pytest.raises(
-        DuplicateNameError, match="'breakout' is registered already; override_strategy replaces it"
-    ):
+    with pytest.raises(DuplicateNameError, match="'breakout' is registered already; override_strategy replaces it"):
         strategies.add(StrategySchema.of("breakout", never))
     strategies.override(StrategySchema.of("breakout", never, note="new"))
     assert strategies.get("breakout").note == "new"
@@ -209,9 +207,7 @@ def test_a_strategy_that_cannot_be_is_refused(field, message):
 
 
 def test_parameters_are_declared_in_three_forms():
-    assert declared(
-        {"a": Parameter(10, low=5, high=50), "b": 10, "c": (10, 5, 50), "d": "ema", "e": True}
-    ) == {
+    assert declared({"a": Parameter(10, low=5, high=50), "b": 10, "c": (10, 5, 50), "d": "ema", "e": True}) == {
         "a": Parameter(10, 5, 50),
         "b": Parameter(10),
         "c": Parameter(10, 5, 50),
@@ -238,9 +234,7 @@ def test_a_parameter_that_contradicts_itself_is_refused(arguments, message):
         Parameter(**arguments)
 
 
-PARAMETERS = declared(
-    {"fast": (10, 5, 50), "risk": (1.0, 0.5, 2.0), "kind": Parameter("ema", choices=("ema", "sma"))}
-)
+PARAMETERS = declared({"fast": (10, 5, 50), "risk": (1.0, 0.5, 2.0), "kind": Parameter("ema", choices=("ema", "sma"))})
 
 
 def test_given_values_stand_over_the_defaults():

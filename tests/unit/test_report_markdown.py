@@ -86,10 +86,7 @@ def test_a_metric_shows_its_unit_and_a_missing_one_its_reason() -> None:
 
 def test_trades_stand_in_a_table_with_utc_minutes() -> None:
     text = report([trade(1)])
-    assert (
-        "| 2024-01-01T01:30Z | BTCUSDT | sma_cross | long | 2024-01-01T01:00Z | 30 | 100.000 | 101.000 |"
-        in text
-    )
+    assert "| 2024-01-01T01:30Z | BTCUSDT | sma_cross | long | 2024-01-01T01:00Z | 30 | 100.000 | 101.000 |" in text
 
 
 def test_only_the_last_trades_are_listed_and_their_number_is_told() -> None:
@@ -124,9 +121,7 @@ def test_ambiguous_candles_tell_what_the_other_answer_would_have_given() -> None
 
 
 def test_trades_that_the_end_of_the_frame_closed_are_counted() -> None:
-    assert "- Closed because the frame ended: 1\n" in report(
-        [trade(close_reason="frame_end")], frame_end_closes=1
-    )
+    assert "- Closed because the frame ended: 1\n" in report([trade(close_reason="frame_end")], frame_end_closes=1)
 
 
 def test_refusals_and_failures_are_counted() -> None:
@@ -140,9 +135,7 @@ def test_invalid_signals_are_shown_with_time_and_reason_as_far_as_they_are_kept(
     kept = (InvalidSignal(START, "stop loss 101 is above | the entry 100"),)
     text = report([trade()], invalid_signals=kept, invalid_signal_count=5)
     assert (
-        "- Invalid signals: 5\n"
-        "  - 2024-01-01T00:00Z: stop loss 101 is above \\| the entry 100\n"
-        "  - and 4 more\n"
+        "- Invalid signals: 5\n  - 2024-01-01T00:00Z: stop loss 101 is above \\| the entry 100\n  - and 4 more\n"
     ) in text
 
 
@@ -154,9 +147,7 @@ def test_gaps_are_shown_and_many_of_them_are_cut() -> None:
 
 
 def test_an_empty_result_says_so_and_why() -> None:
-    text = report(
-        [], decisions=96, no_signal=90, invalid_signal_count=4, risk_rejections=1, not_enough_history=2
-    )
+    text = report([], decisions=96, no_signal=90, invalid_signal_count=4, risk_rejections=1, not_enough_history=2)
     assert "No trades were closed." in text
     assert "- The strategy was asked 96 times and gave no signal 90 times.\n" in text
     assert "- It could not decide for want of history 2 times.\n" in text

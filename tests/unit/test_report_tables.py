@@ -97,9 +97,7 @@ def test_column_keys_are_unique() -> None:
 
 
 def test_csv_holds_every_field_of_every_trade_with_all_digits() -> None:
-    rows = list(
-        csv.DictReader(io.StringIO(trades_csv([trade(), trade(peak_pnl_percent=0.1, ambiguous=True)])))
-    )
+    rows = list(csv.DictReader(io.StringIO(trades_csv([trade(), trade(peak_pnl_percent=0.1, ambiguous=True)]))))
     assert tuple(rows[0]) == CSV_FIELDS
     assert rows[0]["opened_at"] == "2024-01-01T00:00:00Z"
     assert rows[0]["pnl_percent"] == "1.23456789"

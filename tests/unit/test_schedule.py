@@ -46,9 +46,7 @@ def schedule() -> Schedule:
     return Schedule()
 
 
-def run_of(
-    schedule: Schedule, diary: Diary, start: int = NOON, symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")
-):
+def run_of(schedule: Schedule, diary: Diary, start: int = NOON, symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")):
     return ScheduleRun(schedule, start=start, symbols=symbols, mode="backtest", on_error=diary.on_error)
 
 
@@ -183,9 +181,7 @@ def test_firing_only_when_asked_for_is_the_same_as_firing_every_minute(schedule,
 
         one.add("five", "5m", handler)
         one.add("hour", "1h", handler, symbols=["BTCUSDT", "ETHUSDT"])
-        (walk if name == "a" else drive)(
-            run_of(one, writer, NOON - 3 * MINUTE), NOON - 3 * MINUTE, NOON + 3 * HOUR
-        )
+        (walk if name == "a" else drive)(run_of(one, writer, NOON - 3 * MINUTE), NOON - 3 * MINUTE, NOON + 3 * HOUR)
     assert len(diary.ticks) > 40
     assert diary.ticks == other.ticks
     assert diary.errors == other.errors
@@ -198,9 +194,7 @@ def test_the_next_due_time_is_later_than_the_one_asked_about(schedule, diary):
     walk(run, NOON, NOON + MINUTE)
     assert run.next_due(NOON) == NOON + HOUR
     assert run.next_due(NOON + HOUR - 1) == NOON + HOUR
-    assert run.next_due(NOON + HOUR) == NOON + HOUR + MINUTE, (
-        "the boundary has passed and is still to be done"
-    )
+    assert run.next_due(NOON + HOUR) == NOON + HOUR + MINUTE, "the boundary has passed and is still to be done"
     assert run.next_due(NOON + 5 * MINUTE) == NOON + HOUR, "an earlier time may be asked about again"
 
 

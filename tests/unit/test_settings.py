@@ -33,9 +33,7 @@ def test_settings_are_terms():
 
 def test_a_change_makes_new_settings_and_leaves_the_old_ones():
     before = Settings()
-    after = changed(
-        before, fee_percent=0.04, on_gap="skip", max_signal_lifetime_minutes=None, data_folder=Path("x")
-    )
+    after = changed(before, fee_percent=0.04, on_gap="skip", max_signal_lifetime_minutes=None, data_folder=Path("x"))
     assert (after.fee_percent, after.on_gap, after.max_signal_lifetime_minutes, after.data_folder) == (
         0.04,
         "skip",
@@ -145,9 +143,7 @@ def typos(name: str) -> list[str]:
 @pytest.mark.parametrize("name", SETTINGS)
 def test_h8u_every_misspelt_variable_is_an_error_with_a_suggestion(name):
     for typo in set(typos(name)) - set(SETTINGS):
-        with pytest.raises(
-            ConfigError, match=f"unknown variable CC_{typo.upper()}; did you mean CC_{name.upper()}?"
-        ):
+        with pytest.raises(ConfigError, match=f"unknown variable CC_{typo.upper()}; did you mean CC_{name.upper()}?"):
             from_environment({f"CC_{typo.upper()}": "1"})
         with pytest.raises(ConfigError, match=f"did you mean .*'{name}'"):
             changed(Settings(), **{typo: 1})

@@ -61,9 +61,7 @@ def test_profits_add_up_and_are_not_compounded() -> None:
 
 
 @pytest.mark.parametrize(("pnls", "middle"), [((3.0, 1.0, 2.0), 2.0), ((4.0, 1.0, 2.0, 3.0), 2.5)])
-def test_the_median_is_the_middle_or_the_mean_of_the_two_middle_ones(
-    pnls: Sequence[float], middle: float
-) -> None:
+def test_the_median_is_the_middle_or_the_mean_of_the_two_middle_ones(pnls: Sequence[float], middle: float) -> None:
     assert compute(sample(*pnls)).median_pnl == middle
 
 
@@ -150,9 +148,7 @@ def test_durations_are_minutes_of_all_of_winners_and_of_losers() -> None:
 
 
 def test_peaks_and_troughs_are_those_of_trades_that_have_one() -> None:
-    found = compute(
-        [trade(0, peak_pnl_percent=2.0, trough_pnl_percent=-1.0), trade(1, peak_pnl_percent=4.0), trade(2)]
-    )
+    found = compute([trade(0, peak_pnl_percent=2.0, trough_pnl_percent=-1.0), trade(1, peak_pnl_percent=4.0), trade(2)])
     assert (found.avg_peak_pnl, found.peak_profit_pnl) == (3.0, 4.0)
     assert (found.avg_fall_pnl, found.max_drawdown_pnl) == (-1.0, -1.0)
 

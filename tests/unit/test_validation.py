@@ -121,9 +121,7 @@ def test_levels_exactly_on_the_limits_of_distance_pass(price):
 
 
 def test_a_check_of_distance_whose_setting_is_zero_is_off():
-    off = Terms(
-        min_take_profit_distance_percent=0, min_stop_loss_distance_percent=0, max_stop_loss_distance_percent=0
-    )
+    off = Terms(min_take_profit_distance_percent=0, min_stop_loss_distance_percent=0, max_stop_loss_distance_percent=0)
     assert reasons(Signal("long", 100.0001, 99.9999), terms=off) == ()
     assert reasons(Signal("long", 100.0001, 0.01), terms=off) == ()
     assert len(reasons(Signal("long", 100.0, 100.0), terms=off)) == 2
@@ -244,8 +242,7 @@ def test_a_mapping_with_wrong_names_is_refused_with_all_of_them():
     with pytest.raises(SignalError) as caught:
         signal_from({"position": "long", "price_takeprofit": 1.0, 5: 2})
     assert caught.value.reasons == (
-        "unknown field 'price_takeprofit'; "
-        "did you mean 'price_take_profit' or 'price_open' or 'price_stop_loss'?",
+        "unknown field 'price_takeprofit'; did you mean 'price_take_profit' or 'price_open' or 'price_stop_loss'?",
         "unknown field 5",
         "missing: price_take_profit, price_stop_loss",
     )
