@@ -110,6 +110,8 @@ class Position(Struct, frozen=True):
     @property
     def invested(self) -> float:
         """All money that was ever put in, quote currency."""
+        if len(self.entries) == 1:
+            return self.entries[0].cost
         return sum_left([entry.cost for entry in self.entries])
 
     @property
@@ -191,12 +193,13 @@ def profit_percent(position: Position, price: float, terms: Terms, fill: Fill | 
     """`profit(...).percent`: gross of every leg by its weight, less fees on the entry and on every exit, times
     leverage.
     """
-    sign, invested = position.sign, position.invested
+    sign, entries = position.sign, position.entries
     slip = sign * terms.slippage_percent / 100
-    real = any(entry.fill is not None for entry in position.entries)
-    if not position.exits and fill is None and not real:  # the common case, in the formula's own order of operations
+    real = entries[0].fill is not None if len(entries) == 1 else any(entry.fill is not None for entry in entries)
+    if not real and fill is None and not position.exits:  # the common case, in the formula's own order of operations
         o, x = position.effective_price * (1 + slip), price * (1 - slip)
         return (sign * (x - o) / o * 100 - terms.fee_percent * (1 + x / o)) * position.signal.leverage
+    invested = position.invested
     modelled, fee = _entry_costs(position, invested, terms) if real else (1.0, terms.fee_percent)
     slip_in, total = slip * modelled, 0.0
     for leg in position.exits:
