@@ -112,7 +112,8 @@ class Record:
             if symbol in (None, each.symbol) and strategy_name in (None, each.strategy_name)
         ]
         closed = sorted((event for each in books for event in each.closed), key=lambda event: event.time)
-        return BacktestResult(tuple(trade_of(event) for event in closed), self._facts(books, closed))
+        trades = tuple(trade_of(event) for event in closed)
+        return BacktestResult(trades, self._facts(books, closed), self.plan.settings.max_report_rows)
 
     def _facts(self, books: Sequence[BookResult], closed: Sequence[SignalClosed]) -> RunFacts:
         plan = self.plan
@@ -149,8 +150,8 @@ class BacktestResult:
     reasons of those missing.
     """
 
-    def __init__(self, trades: tuple[Trade, ...], facts: RunFacts) -> None:
-        self.trades, self.facts = trades, facts
+    def __init__(self, trades: tuple[Trade, ...], facts: RunFacts, max_rows: int) -> None:
+        self.trades, self.facts, self._max_rows = trades, facts, max_rows
         several = len({trade.symbol for trade in trades}) > 1
         self.statistics: Statistics = heat(trades).portfolio if several else compute(trades)
 
@@ -166,7 +167,8 @@ class BacktestResult:
     def to_markdown(self) -> str:
         """The report as markdown."""
         names, symbols = ", ".join(self.facts.strategy_names), ", ".join(self.facts.symbols)
-        return backtest_report(f"Backtest of {names} on {symbols}", self.statistics, self.trades, self.facts)
+        title = f"Backtest of {names} on {symbols}"
+        return backtest_report(title, self.statistics, self.trades, self.facts, self._max_rows)
 
     def to_csv(self) -> str:
         """The trades as CSV."""

@@ -181,14 +181,15 @@ class BacktestRun:
         self.watchdog.start()
         try:
             self.books = await self._prepare(self.watchdog)
-            for which in self._stopping:
+            stopping, self._stopping = self._stopping, []
+            for which in stopping:
                 self.stop(which)
             for book in self.books:
                 await book.begin()
             async for event in self._drive():
                 ambient.leave(outer)
                 yield event
-            outcome = "stopped" if self._stopping else "finished"
+            outcome = "stopped" if any(book.stopped for book in self.books) else "finished"
         except (KeyboardInterrupt, asyncio.CancelledError):
             outcome = "interrupted"
             raise
@@ -206,12 +207,9 @@ class BacktestRun:
 
     def stop(self, which: Callable[[Book], bool] = lambda _: True) -> None:
         """No new signals in the books meant; what is open is watched to its end. May be called from any thread."""
-        if not self.books:
-            self._stopping.append(which)
-            return
+        self._stopping.append(which)
         for book in self.books:
             if which(book):
-                self._stopping.append(which)
                 book.stop()
 
     async def _drive(self) -> AsyncIterator[Event]:

@@ -62,6 +62,8 @@ async def _one_tick(book: Book, row: int) -> None:
                 book.asked = _NOT_ASKED
         else:
             await _walk(book, row, row, _FAR)
+            if type(book.state) is Idle:
+                book.tick = row + book.ticks.step
     if type(book.state) is Idle and book.context.price == book.context.price:  # not NaN
         await book.tell(IdlePing(book.source, book.tape.time(row), book.context.price))
 
@@ -70,7 +72,7 @@ async def _walk(book: Book, row: int, last: int, stride: int) -> None:
     """Asks from tick to tick; leaves `_tick` at the next one that is due."""
     context, start = book.context, book.tape.start
     context.may_await, context.in_candle = book.strategy.is_async, False
-    book.watchdog.watch(context)
+    book.watchdog.watch(context, book.strategy.is_async)
     asked_before = book.tally.decisions
     try:
         if book.strategy.is_async:
@@ -157,7 +159,6 @@ async def _failed(book: Book, error: BaseException) -> None:
     if isinstance(error, Hang | asyncio.CancelledError):
         if not book.watchdog.fired:
             raise error
-        book.watchdog.fired = False
         task = asyncio.current_task()
         if task is not None and isinstance(error, asyncio.CancelledError):
             task.uncancel()

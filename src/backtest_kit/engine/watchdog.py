@@ -9,7 +9,6 @@ threads a blocking C call ends by itself or not at all.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ctypes
 import signal
 import threading
@@ -25,21 +24,24 @@ class Hang(BaseException):
 
 
 class Watchdog:
-    """Watches one run. Use as a context manager around it; `watch` and `rest` around the asking of a strategy."""
+    """Watches one run, from `start` to `stop`; `watch` and `rest` stand around every asking of a strategy.
+
+    `fired` is true where what a strategy raised has been raised by the watchdog.
+    """
 
     def __init__(self, limit_seconds: float) -> None:
         self.limit = limit_seconds
         self.fired = False
         self._watched: Any = None
+        self._late: tuple[Any, Any] = (None, None)
+        self._interrupted = False
         self._over = threading.Event()
         self._target = threading.get_ident()
         self._task: asyncio.Task[Any] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._look, name="backtest-kit watchdog", daemon=True)
         self._alarm: Any = None
 
     def start(self) -> None:
-        self._target = threading.get_ident()
         in_main = threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGALRM")
         if in_main and signal.getsignal(signal.SIGALRM) is signal.SIG_DFL:
             self._alarm = signal.signal(signal.SIGALRM, self._wake)
@@ -47,47 +49,69 @@ class Watchdog:
 
     def stop(self) -> None:
         self._over.set()
+        self.rest()
         if self._alarm is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGALRM, self._alarm)
             self._alarm = None
 
-    def watch(self, clock: Any) -> None:
-        """From here on `clock.when` has to move; `clock` is the context of the book that is asked."""
-        self._target = threading.get_ident()
-        with contextlib.suppress(RuntimeError):
-            self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+    def watch(self, clock: Any, awaits: bool) -> None:
+        """From here on `clock.when` has to move; `clock` is the context of the book that is asked.
+
+        `awaits` says that its strategy may be suspended, where cancelling its task reaches it.
+        """
+        self._target, self._task = threading.get_ident(), asyncio.current_task() if awaits else None
         self._watched = clock
 
     def rest(self) -> None:
-        self._watched = None
+        """The strategy has answered: whatever was still on its way to it is called off."""
+        self._watched, self.fired = None, False
+        if self._interrupted:
+            self._interrupted = False
+            _raise_in(self._target, None)
 
     def _look(self) -> None:
         pause = min(1.0, self.limit / 4)
-        seen: tuple[Any, Any] | None = None
+        seen: tuple[Any, Any] = (None, None)
         since = 0.0
         while not self._over.wait(pause):
             clock = self._watched
-            now = None if clock is None else (clock, clock.when)
-            if now is None or seen is None or now[0] is not seen[0] or now[1] != seen[1]:
+            now = (None, None) if clock is None else (clock, clock.when)
+            if clock is None or now[0] is not seen[0] or now[1] != seen[1]:
                 seen, since = now, 0.0
                 continue
             since += pause
             if since > self.limit:
-                self.fired = True
-                self._cut_short(since - self.limit > 2 * pause)
+                self._late = now
+                self._cut_short(gently=since - self.limit <= 2 * pause)
 
-    def _cut_short(self, again: bool) -> None:
-        """First the gentle way; the second time the exception in the thread."""
-        if not again and self._loop is not None and self._task is not None and self._loop.is_running():
-            self._loop.call_soon_threadsafe(self._task.cancel)
-            return
-        if self._watched is None:
-            return
-        if self._alarm is not None:
+    def _cut_short(self, gently: bool) -> None:
+        """Where the strategy awaits, cancels it first; else, or when that did not help, raises in its thread."""
+        task = self._task
+        if gently and task is not None:
+            task.get_loop().call_soon_threadsafe(self._cancel, task, self._late)
+        elif self._alarm is not None:
             signal.pthread_kill(self._target, signal.SIGALRM)
-        else:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._target), ctypes.py_object(Hang))
+        elif self._is_late(self._late):
+            self.fired = self._interrupted = True
+            _raise_in(self._target, Hang)
+
+    def _cancel(self, task: asyncio.Task[Any], late: tuple[Any, Any]) -> None:
+        """On the loop: it may have been blocked for so long that the strategy has answered since."""
+        if self._is_late(late):
+            self.fired = True
+            task.cancel()
 
     def _wake(self, _number: int, _frame: FrameType | None) -> None:
-        if self.fired and self._watched is not None:
+        if self._is_late(self._late):
+            self.fired = True
             raise Hang
+
+    def _is_late(self, late: tuple[Any, Any]) -> bool:
+        """Whether the strategy is still being asked for the time for which it was found too slow."""
+        return self._watched is not None and self._watched is late[0] and self._watched.when == late[1]
+
+
+def _raise_in(thread: int, error: type[BaseException] | None) -> None:
+    """Raises in another thread at its next instruction; None calls off what has not been raised yet."""
+    given = None if error is None else ctypes.py_object(error)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), given)
