@@ -197,8 +197,10 @@ class App:
             and frame_name in (None, book.source.frame_name)
         ]
         if len(found) == 1:
-            found[0].touch()
-            return found[0]
+            book = found[0]
+            book.catch_up(max(each.context.when for each in book.peers.values()))
+            book.touch()
+            return book
         names = ", ".join(str(name) for name in (symbol, strategy_name, exchange_name, frame_name) if name)
         trouble = "several runs under way fit" if found else "no run under way fits"
         raise ConfigError(f"{trouble} {names or 'this'}: name symbol, strategy_name, exchange_name and frame_name")
@@ -242,8 +244,8 @@ class App:
         market = Market(self.history(plan.exchange_name, settings), frame.start, end, settings.avg_price_candles)
         ticks, admission = Ticks(first, last, step // MINUTE), Admission(self.listeners)
         books: list[Book] = []
+        peers: dict[tuple[str, str], Book] = {}
         for strategy in strategies:
-            siblings: dict[str, Book] = {}
             for symbol in plan.symbols:
                 tape = await market.tape(symbol)
                 book = Book(
@@ -262,8 +264,8 @@ class App:
                     indicators=await self._indicators(strategy, symbol, market),
                     gaps=[(tape.row(start), tape.row(stop)) for start, stop in market.gaps(symbol)],
                 )
-                siblings[symbol] = book
-                book.siblings = siblings
+                peers[strategy.name, symbol] = book
+                book.peers = peers
                 books.append(book)
         return books
 
@@ -301,6 +303,8 @@ def callbacks_of(strategy: StrategySchema) -> list[Subscription]:
 
 def names_of(kind: str, names: str | Iterable[str]) -> tuple[str, ...]:
     """One name or several, each once, in the order given; raises ConfigError for anything else."""
+    if not isinstance(names, Iterable):
+        raise ConfigError(f"{kind}: a name or a list of names, not {names!r}")
     found = (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
     if not found or not all(isinstance(name, str) and name.strip() for name in found):
         raise ConfigError(f"{kind}: a name or a list of names, not {names!r}")

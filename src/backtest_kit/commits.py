@@ -194,8 +194,15 @@ def commit_signal_notify(
 
 def _book(symbol: str | None, strategy_name: str | None, exchange_name: str | None) -> Book:
     context = any_context()
-    if context is not None and strategy_name in (None, context.strategy_name):
-        return book_of(context).sibling(symbol or context.symbol)
+    if context is not None:
+        own = book_of(context)
+        if (
+            exchange_name in (None, context.exchange_name)
+            and (strategy_name or context.strategy_name, symbol) in own.peers
+        ):
+            return own.peer(symbol or context.symbol, strategy_name)
+        if strategy_name is None:
+            return own.peer(symbol or context.symbol)
     return default.running_book(symbol, strategy_name, exchange_name)
 
 
@@ -248,9 +255,10 @@ def _shift(book: Book, shift: float | None, level: float | None, *, stop: bool) 
         raise CommandError("say the shift in percent or the absolute price, one of them")
     if shift is not None:
         return _number("percent_shift", shift)
+    wanted = _price(level) or 0.0
     if not isinstance(book.state, Active):
         return 0.0
-    position, wanted = book.state.position, _number("price", level)
+    position = book.state.position
     entry = position.effective_price
     if stop:
         original = abs(entry - position.signal.price_stop_loss) / entry * 100

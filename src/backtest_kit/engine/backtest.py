@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from backtest_kit.core.events import Event
 from backtest_kit.core.values import MINUTE, Source, Time
 from backtest_kit.engine import context as ambient
-from backtest_kit.engine.book import NO_LIMIT, Book
+from backtest_kit.engine.book import ABSORB, JOBS, NO_LIMIT, Book, key_at
 from backtest_kit.engine.listeners import Listeners
 from backtest_kit.engine.notices import DoneBacktest, Failure, Performance, Progress
 from backtest_kit.engine.schedule import CronTick, Schedule, ScheduleRun
@@ -81,7 +81,7 @@ class Pulse:
         self._breath = wall.perf_counter()
 
     def peek(self) -> int:
-        return 3 * self._row if self._row <= self._last else NO_LIMIT
+        return key_at(self._row, ABSORB) if self._row <= self._last else NO_LIMIT
 
     async def advance(self, _limit: int, /) -> None:
         now = wall.perf_counter()
@@ -116,7 +116,7 @@ class Jobs:
     """The jobs on engine time, between the candles of a tick and its decisions."""
 
     def __init__(self, schedule: Schedule, books: Sequence[Book], listeners: Listeners) -> None:
-        self._book, self._listeners = books[0], listeners
+        self._books, self._book, self._listeners = books, books[0], listeners
         self._failed: list[tuple[Exception, CronTick]] = []
         self._when: Time = self._book.tape.time(self._book.ticks.first) - 1
         self._run = ScheduleRun(
@@ -128,21 +128,26 @@ class Jobs:
         )
 
     def peek(self) -> int:
-        due = self._run.next_due(self._when)
+        due = self._run.next_due(self._now())
         if due is None or due > self._book.tape.time(self._book.ticks.last):
             return NO_LIMIT
-        return 3 * self._book.tape.row(due) + 1
+        return key_at(self._book.tape.row(due), JOBS)
+
+    def _now(self) -> Time:
+        """Jobs that are added during the run begin here: no earlier than the books have come."""
+        return max(self._when, *(book.context.when - 1 for book in self._books))
 
     async def advance(self, _limit: int, /) -> None:
-        due = self._run.next_due(self._when)
+        due = self._run.next_due(self._now())
         if due is None:
             return
         self._when = due
         context = self._book.context
-        before, context.when = context.when, due
+        self._book.catch_up(due)
+        context.in_candle = False
+        self._book.touch()
         ambient.enter(context)
         await self._run.fire(due)
-        context.when = before
         for error, tick in self._failed:
             where = f"cron job {tick.name!r}" + (f" on {tick.symbol}" if tick.symbol else "")
             await self._listeners.report_failure(Failure(self._book.source, due, error, where))
@@ -179,6 +184,7 @@ class BacktestRun:
         self.is_running = True
         outcome: Outcome = "stopped"
         self.watchdog.start()
+        self._schedule.on_change.append(self._pause)
         try:
             self.books = await self._prepare(self.watchdog)
             stopping, self._stopping = self._stopping, []
@@ -200,6 +206,7 @@ class BacktestRun:
             raise
         finally:
             self.watchdog.stop()
+            self._schedule.on_change.remove(self._pause)
             self.is_running, self.outcome = False, outcome
             self.seconds = wall.perf_counter() - started
             await self._tell_done(outcome)
@@ -212,6 +219,11 @@ class BacktestRun:
             if which(book):
                 book.stop()
 
+    def _pause(self) -> None:
+        """The book that runs now looks again for what comes next."""
+        for book in self.books[:1]:
+            book.touch()
+
     async def _drive(self) -> AsyncIterator[Event]:
         books = self.books
         pulse = Pulse(books, self._listeners)
@@ -219,18 +231,20 @@ class BacktestRun:
         touched: list[Book] = []
         for book in books:
             book.touched = touched
-        line = TimeLine(items)
+        line, revision = TimeLine(items), self._schedule.revision
         left = len(books)
         while left:
             number, limit = line.next()
             await items[number].advance(limit)
             if number < len(books):
                 book = books[number]
-                results, book.results = book.results, []
-                for event in results:
+                for event in book.take_results():
                     yield event
                 left -= book.done
             line.place(number)
+            if self._schedule.revision != revision:  # a job was added or removed
+                revision = self._schedule.revision
+                line.place(len(books))
             while touched:  # others have spoken to these books: what they brought about is told, the next moment moved
                 book = touched.pop(0)
                 ambient.enter(book.context)
@@ -241,7 +255,7 @@ class BacktestRun:
     async def _tell_done(self, outcome: Outcome) -> None:
         for book in self.books:
             when = book.context.when
-            await book.tell(DoneBacktest(book.source, when, len(book.tally.closed), outcome))
+            await book.teller.tell(DoneBacktest(book.source, when, len(book.tally.closed), outcome))
         if self.books:
             candles = sum(book.ticks.last - book.ticks.first for book in self.books)
             source, when = joint_source(self.books), self.books[0].context.when

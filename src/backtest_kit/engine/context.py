@@ -200,7 +200,7 @@ class Context(Lookups):
 
     def get_position(self, symbol: str | None = None) -> PositionSnapshot | None:
         """The open position of this strategy on a symbol of the run, at this instant; None when nothing is open."""
-        book = self._book.sibling(symbol or self.symbol)
+        book = self._book.peer(symbol or self.symbol)
         if not isinstance(book.state, Active | Closing):
             return None
         price = self.price if book is self._book else price_at(book.tape, self.when)

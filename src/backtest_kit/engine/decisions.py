@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -35,10 +36,10 @@ _NOT_ASKED = -1
 
 async def idle_until(book: Book, limit: int) -> None:
     """Asks the strategy at its ticks before `limit`, until one answer has to be looked at."""
-    last = min(book.ticks.last, (limit - 3) // 3)
+    last = min(book.ticks.last, (limit - 4) // 4)
     if book.stopped or book.tick > book.ticks.last:
         await book.end()
-    elif book.wanted & _IDLE_PING or book.state.queued is not None:  # type: ignore[union-attr]
+    elif book.teller.wanted & _IDLE_PING or book.state.queued is not None:  # type: ignore[union-attr]
         await _one_tick(book, book.tick)
     else:
         row = next_due(book, book.tick)
@@ -65,7 +66,7 @@ async def _one_tick(book: Book, row: int) -> None:
             if type(book.state) is Idle:
                 book.tick = row + book.ticks.step
     if type(book.state) is Idle and book.context.price == book.context.price:  # not NaN
-        await book.tell(IdlePing(book.source, book.tape.time(row), book.context.price))
+        await book.teller.tell(IdlePing(book.source, book.tape.time(row), book.context.price))
 
 
 async def _walk(book: Book, row: int, last: int, stride: int) -> None:
@@ -79,6 +80,8 @@ async def _walk(book: Book, row: int, last: int, stride: int) -> None:
             row, answer = await ask_async(book, row, last, stride)
         else:
             row, answer = ask(book, row, last, stride)
+            if inspect.isawaitable(answer):  # a `def` that hands on what an `async def` returns
+                answer = await answer
     except NotEnoughHistoryError:
         book.tally.not_enough_history += 1
         answer = None
@@ -127,7 +130,7 @@ async def _enter(book: Book, row: int, signal: Signal, price: float, when: Time)
     rejection = await book.admission.admit(book.profiles, book.source, signal, price, when)
     if rejection is not None:
         book.asked, book.tick = _NOT_ASKED, row + book.ticks.step
-        await book.tell(rejected(book, signal, price, when, rejection))
+        await book.teller.tell(rejected(book, signal, price, when, rejection))
         return
     book.row = row
     await book.feed(Decided(when, price, signal), when, price)
@@ -149,7 +152,7 @@ def rejected(book: Book, signal: Signal, price: float, time: Time, rejection: Re
 
 async def _invalid(book: Book, event: SignalInvalid) -> None:
     book.tally.count_invalid(event)
-    await book.tell(event)
+    await book.teller.tell(event)
 
 
 async def _failed(book: Book, error: BaseException) -> None:
@@ -164,6 +167,7 @@ async def _failed(book: Book, error: BaseException) -> None:
             task.uncancel()
         wrapped = StrategyTimeoutError(f"{where} did not answer within {book.watchdog.limit:g} s")
     elif isinstance(error, BacktestKitError) and not isinstance(error, ValueError | LookupError):
+        error.args = (f"{where}: {error}", *error.args[1:])
         wrapped = error
     else:
         wrapped = StrategyError(f"{where} raised {type(error).__name__}: {error}")
@@ -172,7 +176,7 @@ async def _failed(book: Book, error: BaseException) -> None:
     if book.terms.on_error == "raise":
         raise wrapped from (error if wrapped is not error else None)
     wrapped.__cause__ = error if wrapped is not error else None
-    await book.listeners.report_failure(Failure(book.source, book.context.when, wrapped, "get_signal"))
+    await book.teller.listeners.report_failure(Failure(book.source, book.context.when, wrapped, "get_signal"))
 
 
 # ---- when the strategy is due --------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ _ROWS = 4096  # prices turned into Python numbers at a time
 async def ping(book: Book, first: int, stop: int) -> int:
     """Pings for the quiet rows [first, stop) of an open or scheduled signal; returns the row after the last ping."""
     kind = ActivePing if type(book.state) is Active else SchedulePing
-    listening = book.listening(kind)
+    listening = book.teller.listening(kind)
     book.context.in_candle = True
     for row in range(first, stop, _ROWS):
         last = min(row + _ROWS, stop)
@@ -42,7 +42,7 @@ async def _one_listener(book: Book, first: int, stop: int, subscription: Subscri
     if type(state) is not Active:
         return first
     position, handler, is_async = state.position, subscription.handler, subscription.is_async
-    listeners, version, touched = book.listeners, book.listeners.version, book.touched
+    listeners, version, touched = book.teller.listeners, book.teller.listeners.version, book.touched
     context.may_await = is_async
     when = book.tape.time(first)
     for row, price in enumerate(book.tape.price[first:stop].tolist(), first + 1):
@@ -55,7 +55,7 @@ async def _one_listener(book: Book, first: int, stop: int, subscription: Subscri
             else:
                 handler(event)
         except Exception as error:
-            await book.report(event, error, f"listener {subscription.name}")
+            await book.teller.report(event, error, f"listener {subscription.name}")
         if book.key is None or touched or listeners.version != version:  # `book.disturbed`, without a call
             return row
     return stop
@@ -73,7 +73,7 @@ async def _any_listeners(book: Book, first: int, stop: int, listening: tuple[Sub
         context.when = when = when + MINUTE
         context.price = price
         for each in listening:
-            await book.deliver(each, event)
+            await book.teller.deliver(each, event)
         if book.disturbed:
             return row
     return stop

@@ -54,6 +54,7 @@ class Schedule:
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
         self.revision = 0
+        self.on_change: list[Callable[[], None]] = []
 
     def add(
         self,
@@ -72,15 +73,22 @@ class Schedule:
             raise ConfigError(f"the handler of cron job {name!r} must be a function, not {handler!r}")
         chosen = (symbols,) if isinstance(symbols, str) else None if symbols is None else tuple(symbols)
         self._jobs[name] = Job(name, Interval.parse(interval), handler, chosen)
-        self.revision += 1
+        self._changed()
         return self._jobs[name]
 
     def remove(self, name: str) -> Job:
         """Forget a job, in runs under way too; raises UnknownNameError."""
         if name not in self._jobs:
             raise UnknownNameError("cron job", str(name), self._jobs)
+        job = self._jobs.pop(name)
+        self._changed()
+        return job
+
+    def _changed(self) -> None:
+        """Tells the runs under way, which may have to stop earlier than they thought."""
         self.revision += 1
-        return self._jobs.pop(name)
+        for tell in tuple(self.on_change):
+            tell()
 
     def list(self) -> tuple[Job, ...]:
         """All jobs, oldest first."""

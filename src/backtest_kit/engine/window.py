@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from backtest_kit.core.candles import COLUMNS, Candles, Floats
 from backtest_kit.core.values import Interval, Time
-from backtest_kit.errors import ConfigError, LookAheadError
+from backtest_kit.errors import ConfigError, LookAheadError, StrategyError
 
 if TYPE_CHECKING:
     import pandas
@@ -224,16 +224,26 @@ def indicator_columns(hook: Any, candles: Candles, where: str) -> IndicatorColum
 
 
 def _columns_of(hook: Any, candles: Candles, where: str) -> dict[str, NDArray[Any]]:
-    answer = hook(candles)
+    try:
+        answer = hook(whole_window(candles))
+    except Exception as error:
+        raise StrategyError(f"{where}: indicators= raised {type(error).__name__}: {error}") from error
     if not hasattr(answer, "keys"):
         raise ConfigError(f"{where}: indicators= returns named columns (a mapping), not {type(answer).__name__}")
-    columns = {str(name): np.ascontiguousarray(answer[name], dtype=np.float64) for name in answer.keys()}  # noqa: SIM118  # also a DataFrame
+    columns = {str(name): _numbers(answer[name], str(name), where) for name in list(answer.keys())}
     for name, column in columns.items():
         if column.shape != (len(candles),):
             raise ConfigError(
                 f"{where}: indicator column {name!r} has shape {column.shape}, expected ({len(candles)},)"
             )
     return columns
+
+
+def _numbers(column: Any, name: str, where: str) -> NDArray[np.float64]:
+    try:
+        return np.ascontiguousarray(column, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: indicator column {name!r} does not hold numbers: {error}") from error
 
 
 def to_pandas(candles: Candles) -> pandas.DataFrame:
