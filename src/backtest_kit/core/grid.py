@@ -15,10 +15,8 @@ from backtest_kit.core.rows import Rows
 from backtest_kit.core.stamps import RowError, iso
 from backtest_kit.core.values import Interval, Time
 
-_SPARSE, _SPARSE_FREE = (
-    100,
-    1_000_000,
-)  # grid rows for each given row, beyond a free million: more is a wrong stamp
+# Grid rows for each given row, beyond a free million: more than that is a wrong stamp.
+_SPARSE, _SPARSE_FREE = 100, 1_000_000
 
 
 def interval_of(rows: Rows) -> Interval:
@@ -46,13 +44,13 @@ def laid_out(rows: Rows, interval: Interval) -> Candles:
     """
     if not len(rows):
         return Candles.empty(interval, 0)
+    start, last = int(rows.time[0]), int(rows.time[-1])
+    columns = [getattr(rows, name) for name in COLUMNS]
+    if interval.floor(start) == start and bool((np.diff(rows.time) == int(interval)).all()):
+        return Candles(interval, start, *columns)  # the usual case: every row follows the one before
     check_rising(rows.time)
     check_aligned(rows.time, interval)
-    start, last = int(rows.time[0]), int(rows.time[-1])
     count = (last - start) // int(interval) + 1
-    columns = [getattr(rows, name) for name in COLUMNS]
-    if count == len(rows):  # rising, aligned and as many as there are places: nothing is missing
-        return Candles(interval, start, *columns)
     if count > _SPARSE_FREE + _SPARSE * len(rows):
         jump = int(np.diff(rows.time).argmax()) + 1
         text = f"the times jump from {iso(int(rows.time[jump - 1]))} to {iso(int(rows.time[jump]))}"
