@@ -185,6 +185,7 @@ class BacktestRun:
         outcome: Outcome = "stopped"
         self.watchdog.start()
         self._schedule.on_change.append(self._pause)
+        self._listeners.on_change.append(self._pause)
         try:
             self.books = await self._prepare(self.watchdog)
             stopping, self._stopping = self._stopping, []
@@ -207,6 +208,7 @@ class BacktestRun:
         finally:
             self.watchdog.stop()
             self._schedule.on_change.remove(self._pause)
+            self._listeners.on_change.remove(self._pause)
             self.is_running, self.outcome = False, outcome
             self.seconds = wall.perf_counter() - started
             await self._tell_done(outcome)
@@ -218,6 +220,18 @@ class BacktestRun:
         for book in self.books:
             if which(book):
                 book.stop()
+
+    def _renew(self, number: int) -> None:
+        """Brings all books to the moment at which item `number` let listeners or jobs come and go."""
+        books, in_pulse = self.books, number == len(self.books) + 1
+        context = books[min(number, len(books) - 1)].context
+        now = max(book.context.when for book in books) if number >= len(books) else context.when
+        telling = number < len(books) and context.in_candle
+        for each, book in enumerate(books):
+            book.renew(now, told=not (in_pulse or (telling and each > number)), asked=not telling and each < number)
+
+    def _revision(self) -> tuple[int, int]:
+        return self._schedule.revision, self._listeners.version
 
     def _pause(self) -> None:
         """The book that runs now looks again for what comes next."""
@@ -231,7 +245,7 @@ class BacktestRun:
         touched: list[Book] = []
         for book in books:
             book.touched = touched
-        line, revision = TimeLine(items), self._schedule.revision
+        line, revision = TimeLine(items), self._revision()
         left = len(books)
         while left:
             number, limit = line.next()
@@ -242,9 +256,11 @@ class BacktestRun:
                     yield event
                 left -= book.done
             line.place(number)
-            if self._schedule.revision != revision:  # a job was added or removed
-                revision = self._schedule.revision
-                line.place(len(books))
+            if self._revision() != revision:  # jobs or listeners have come or gone
+                revision = self._revision()
+                self._renew(number)
+                for each in range(len(items)):
+                    line.place(each)
             while touched:  # others have spoken to these books: what they brought about is told, the next moment moved
                 book = touched.pop(0)
                 ambient.enter(book.context)
@@ -254,8 +270,8 @@ class BacktestRun:
 
     async def _tell_done(self, outcome: Outcome) -> None:
         for book in self.books:
-            when = book.context.when
-            await book.teller.tell(DoneBacktest(book.source, when, len(book.tally.closed), outcome))
+            ambient.enter(book.context)
+            await book.teller.tell(DoneBacktest(book.source, book.context.when, len(book.tally.closed), outcome))
         if self.books:
             candles = sum(book.ticks.last - book.ticks.first for book in self.books)
             source, when = joint_source(self.books), self.books[0].context.when

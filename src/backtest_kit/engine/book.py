@@ -149,6 +149,10 @@ class Book:
         if not self.done:
             self.done = True
             self.key = NO_LIMIT
+            if not self.stopped:
+                last = self.ticks.last
+                self.context.when, self.context.price = self.tape.time(last), self.prices[last - 1]
+                self.context.in_candle = False
             await self.teller.tell(AfterEnd(self.source, self.context.when))
 
     def stop(self) -> None:
@@ -300,9 +304,20 @@ class Book:
                 self._unpublished.extend(self._ping_of(each) for each in range(self.row, loud))
             else:
                 self.state = absorb(self.state, self.tape, self.row, loud, self.terms)
-            self.row, self.key = max(self.row, loud), None
+            self.row = max(self.row, loud)
+            self.key = None
         if when > self.context.when:
             self.context.when, self.context.price = when, self.prices[self.tape.row(when) - 1]
+
+    def renew(self, now: Time, told: bool, asked: bool) -> None:
+        """Listeners have come or gone at `now`: what this book passed over before, nobody hears any more.
+
+        `told` and `asked` say whether it has told its candle and asked its strategy at that tick already.
+        """
+        self.catch_up(now if told else now - MINUTE)
+        if type(self.state) is Idle:
+            self.tick = max(self.tick, self.ticks.at_or_after(self.tape.row(now) + asked))
+        self.key = None
 
     @property
     def disturbed(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from datetime import UTC, datetime
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -54,6 +55,8 @@ async def _one_tick(book: Book, row: int) -> None:
     """One tick on its own: a queued signal of the user's goes first, and a tick that brings nothing is an idle ping."""
     book.context.when, book.context.price, book.context.in_candle = book.tape.time(row), book.prices[row - 1], False
     book.tick = row + book.ticks.step
+    if isnan(book.context.price):  # nothing is asked without a price, and what is queued waits
+        return
     queued: Signal | None = book.state.queued  # type: ignore[union-attr]
     if next_due(book, row) == row:
         if queued is not None:
@@ -93,7 +96,7 @@ async def _walk(book: Book, row: int, last: int, stride: int) -> None:
     if book.tally.decisions > asked_before:
         asked = (context.when - start) // MINUTE
         book.asked = book.strategy.interval.floor(context.when)
-        book.tick = next_due(book, asked + book.ticks.step)
+        book.tick = asked + book.ticks.step
         if answer is not None:
             await _judge(book, asked, answer)
     else:

@@ -108,6 +108,7 @@ class Listeners:
     def __init__(self) -> None:
         self._subscriptions: list[Subscription] = []
         self.version = 0
+        self.on_change: list[Callable[[], None]] = []
 
     def add(self, subscription: Subscription) -> Unsubscribe:
         """Subscribes; the returned function unsubscribes, any number of times."""
@@ -115,16 +116,22 @@ class Listeners:
         def cancel() -> None:
             if subscription in self._subscriptions:
                 self._subscriptions.remove(subscription)
-                self.version += 1
+                self._changed()
 
         subscription.cancel = cancel
         self._subscriptions.append(subscription)
-        self.version += 1
+        self._changed()
         return cancel
 
     def clear(self) -> None:
         self._subscriptions.clear()
+        self._changed()
+
+    def _changed(self) -> None:
+        """Tells the runs under way, whose next moments depend on who listens."""
         self.version += 1
+        for tell in tuple(self.on_change):
+            tell()
 
     def of(self, kind: type[Event]) -> tuple[Subscription, ...]:
         """The listeners that want events of this kind, in the order in which they subscribed."""

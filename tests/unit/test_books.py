@@ -1,0 +1,158 @@
+"""Many books on one time line: the order of one tick, who hears what, and that neighbours change nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+import backtest_kit as bk
+from backtest_kit.core.events import SignalClosed, SignalOpened
+from backtest_kit.engine.notices import AfterEnd, DoneBacktest
+from tests.worlds import at, flat, fresh_world, given, heard, long, minute_of, once, run, walk
+
+world = pytest.fixture(autouse=True)(fresh_world)
+
+ORDERS = [("A", "B"), ("B", "A")]
+
+
+@pytest.fixture(params=[True, False], ids=["fast", "slow"])
+def fast_forward(request):
+    return request.param
+
+
+@pytest.fixture(params=ORDERS, ids="".join)
+def order(request):
+    return list(request.param)
+
+
+# ---- the order of one tick ----
+
+
+def test_all_candles_of_a_tick_are_absorbed_before_anybody_is_told(order, fast_forward):
+    seen = {}
+
+    def on_close(event):
+        seen[event.symbol] = [bk.get_position(symbol) is None for symbol in "AB"]
+
+    given({"A": flat(201, {50: 111}), "B": flat(201, {50: 111})}, frame=(10, 100))
+    bk.add_strategy("s", once(long(110, 90)), callbacks={"on_close": on_close})
+    run(order, fast_forward=fast_forward)
+    assert seen == {"A": [True, True], "B": [True, True]}
+
+
+def test_a_place_that_a_candle_frees_can_be_taken_at_the_same_tick_whatever_the_order(order, fast_forward):
+    given({"A": flat(201, {49: 111}), "B": flat(201)}, frame=(10, 100))
+    bk.add_risk("one", validations=bk.at_most_open(1))
+
+    @bk.strategy("s", risk_name="one")
+    def get_signal(symbol, when, price):
+        return long(110, 90) if (symbol, when) in (("A", at(10)), ("B", at(50))) else None
+
+    events = run(order, fast_forward=fast_forward)
+    assert [(event.symbol, event.action, minute_of(event.time)) for event in events[:3]] == [
+        ("A", "opened", 10),
+        ("A", "closed", 49),
+        ("B", "opened", 50),
+    ]
+
+
+def test_books_decide_in_the_order_in_which_they_were_named(order, fast_forward):
+    asked = []
+    given({"A": flat(100), "B": flat(100)}, frame=(10, 20))
+    for name in ("one", "two"):
+        bk.add_strategy(name, lambda symbol, when, price: asked.append((bk.get_context().strategy_name, symbol, when)))
+    run(order, strategy_name=["two", "one"], fast_forward=fast_forward)
+    books = [(name, symbol) for name in ("two", "one") for symbol in order]
+    assert asked == [(*book, at(minute)) for minute in range(10, 21) for book in books]
+
+
+# ---- who hears what ----
+
+
+JOINED = {
+    "listen_active_ping": list(range(52, 100)),
+    "listen_highest_profit": [60, 61, 62, 63, 64],
+    "listen_partial_profit": [64],
+}
+
+
+@pytest.mark.parametrize("listen", JOINED)
+def test_a_listener_that_comes_during_a_run_hears_nothing_from_before_of_any_book(listen, order, fast_forward):
+    """B's listener brings another one in at minute 52, when A has been open and quiet for a while."""
+    seen = []
+
+    def join(event):
+        getattr(bk, listen)(lambda later: seen.append((later.symbol, minute_of(later.time), bk.get_context().when)))
+
+    given({"A": flat(201, {20: 101, 30: 104, 60: 105}), "B": flat(201, {50: 103})}, frame=(10, 100))
+    bk.add_strategy("s", once(long(110, 90)))
+    bk.listen_partial_profit(join, where=lambda event: event.symbol == "B", once=True)
+    run(order, fast_forward=fast_forward)
+    assert [minute for symbol, minute, _ in seen if symbol == "A" and minute > 51] == JOINED[listen]
+    assert min(minute for _, minute, _ in seen) >= 51
+    assert all(when == at(minute + 1) for _, minute, when in seen)
+
+
+def test_a_listener_finds_itself_in_the_book_of_its_event(order, fast_forward, world):
+    strangers = []
+
+    def check(event):
+        context = bk.get_context()
+        if (event.symbol, event.strategy_name) != (context.symbol, context.strategy_name):
+            strangers.append((event.action, event.symbol, context.symbol))
+
+    given({"A": walk(300, 1), "B": walk(300, 2)}, frame=(10, 290))
+    for name in ("one", "two"):
+        bk.add_strategy(
+            name,
+            lambda symbol, when, price: bk.Signal.bracket("long", price, take_profit_percent=1, stop_loss_percent=1),
+        )
+    for listen in (bk.listen_signal, bk.listen_before_start, bk.listen_after_end, bk.listen_done_backtest):
+        listen(check)
+    run(order, strategy_name=["one", "two"], fast_forward=fast_forward)
+    assert strangers == []
+
+
+@pytest.mark.parametrize("interval", ["1m", "15m", "1h"])
+def test_a_book_ends_at_the_last_tick_of_the_frame_whenever_it_was_last_asked(interval, order, fast_forward, world):
+    ends = heard(world, AfterEnd, DoneBacktest)
+    given({"A": flat(301, {20: 111}), "B": flat(301)}, frame=(10, 200))
+    bk.add_strategy("s", once(long(110, 90)), interval=interval)
+    run(order, fast_forward=fast_forward)
+    assert [(event.action, minute_of(event.time)) for event in ends] == [("after_end", 200)] * 2 + [("done", 200)] * 2
+
+
+# ---- neighbours ----
+
+
+def test_a_book_that_shares_nothing_trades_among_others_as_it_does_alone(fast_forward):
+    tables = {name: walk(900, number) for number, name in enumerate("ABCD")}
+    given(tables, frame=(10, 880))
+
+    @bk.strategy("s", interval="5m")
+    def get_signal(symbol, when, price):
+        candles = bk.get_candles(symbol, "5m", 3) if when >= at(20) else None
+        if candles is not None and candles.close[-1] > candles.close[0]:
+            return bk.Signal.bracket("long", price, take_profit_percent=0.8, stop_loss_percent=0.8)
+        return None
+
+    together = run(list("DBCA"), fast_forward=fast_forward)
+    for symbol in tables:
+        alone = run(symbol, fast_forward=fast_forward)
+        assert [event for event in together if event.symbol == symbol] == alone
+        assert len(alone) > 4
+
+
+def test_two_strategies_on_one_symbol_have_positions_of_their_own(fast_forward, world):
+    opened, closed = heard(world, SignalOpened), heard(world, SignalClosed)
+    given({"A": flat(201, {50: 103})}, frame=(10, 100))
+    bk.add_strategy("near", once(long(102, 98)))
+    bk.add_strategy("far", once(long(110, 98)))
+    run("A", strategy_name=["near", "far"], fast_forward=fast_forward)
+    assert [event.strategy_name for event in opened] == ["near", "far"]
+    assert [(event.strategy_name, minute_of(event.time)) for event in closed] == [("near", 50), ("far", 100)]
+
+
+def test_a_symbol_named_twice_runs_once():
+    given({"A": flat(100), "B": flat(100)}, frame=(10, 50))
+    bk.add_strategy("s", once(long(102, 98, 3)))
+    assert [event.symbol for event in run(["A", "B", "A"]) if event.action == "opened"] == ["A", "B"]
