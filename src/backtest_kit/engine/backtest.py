@@ -265,6 +265,8 @@ class BacktestRun:
                 book = touched.pop(0)
                 ambient.enter(book.context)
                 await book.publish()
+                for event in book.take_results():
+                    yield event
                 line.place(books.index(book))
         await pulse.finish()
 

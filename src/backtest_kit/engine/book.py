@@ -97,7 +97,8 @@ class Book:
         self.tally = Tally()
         self.state: State = Idle()
         self.row = ticks.first
-        self.tick, self.asked = ticks.first, -1
+        self.tick = self.due = ticks.first
+        self.asked = -1
         self.stopped = self.done = False
         self.context = Context(self, params, indicators)
         self.context.when = tape.time(ticks.first)
@@ -175,7 +176,8 @@ class Book:
         if type(self.state) is Idle:
             if self.stopped:
                 return 0
-            tick = self.tick if self.teller.wanted & _IDLE_PING else next_due(self, self.tick)
+            self.due = next_due(self, self.tick)
+            tick = self.tick if self.teller.wanted & _IDLE_PING else self.due
             return key_at(min(tick, self.ticks.last + 1), DECIDE)
         if self.stopped and type(self.state) is Scheduled and self.state.wish is None:
             self.command(SettleAtNext("cancel", self.context.when, "stopped"))
