@@ -65,7 +65,17 @@ def test_books_decide_in_the_order_in_which_they_were_named(order, fast_forward)
     assert asked == [(*book, at(minute)) for minute in range(10, 21) for book in books]
 
 
-# ---- who hears what ----
+SPOKEN_TO = {"looked at": lambda: bk.get_position("B"), "commanded": lambda: bk.commit_breakeven("B")}
+
+
+@pytest.mark.parametrize("speak", SPOKEN_TO)
+def test_results_stand_in_order_of_time_also_when_another_book_was_spoken_to(speak, order, fast_forward):
+    """B closes in minute 50; A speaks to it in that minute's ping, and closes itself before B is asked again."""
+    given({"A": flat(201, {55: 111}), "B": flat(201, {50: 111})}, frame=(10, 100))
+    bk.add_strategy("s", once(long(110, 90)), interval="1h")
+    bk.listen_active_ping(lambda event: SPOKEN_TO[speak](), where=lambda event: event.symbol == "A")
+    results = [(event.symbol, minute_of(event.time)) for event in run(order, fast_forward=fast_forward)]
+    assert results[2:] == [("B", 50), ("A", 55)]
 
 
 JOINED = {

@@ -97,8 +97,7 @@ class Book:
         self.tally = Tally()
         self.state: State = Idle()
         self.row = ticks.first
-        self.tick = self.due = ticks.first
-        self.asked = -1
+        self.tick, self.asked = ticks.first, -1
         self.stopped = self.done = False
         self.context = Context(self, params, indicators)
         self.context.when = tape.time(ticks.first)
@@ -176,8 +175,7 @@ class Book:
         if type(self.state) is Idle:
             if self.stopped:
                 return 0
-            self.due = next_due(self, self.tick)
-            tick = self.tick if self.teller.wanted & _IDLE_PING else self.due
+            tick = self.tick if self.teller.wanted & _IDLE_PING else next_due(self, self.tick)
             return key_at(min(tick, self.ticks.last + 1), DECIDE)
         if self.stopped and type(self.state) is Scheduled and self.state.wish is None:
             self.command(SettleAtNext("cancel", self.context.when, "stopped"))
@@ -251,6 +249,7 @@ class Book:
 
     async def publish(self) -> None:
         """Tells what candles and the commands of user code have brought about since."""
+        self.key = None
         while self._unpublished:
             events, self._unpublished, self._tell_at = self._unpublished, [], None
             await self.teller.tell_all(events)

@@ -43,7 +43,7 @@ async def idle_until(book: Book, limit: int) -> None:
     elif book.teller.wanted & _IDLE_PING or book.state.queued is not None:  # type: ignore[union-attr]
         await _one_tick(book, book.tick)
     else:
-        row = book.due
+        row = next_due(book, book.tick)
         if row > book.ticks.last:
             book.tick = row
             await book.end()
