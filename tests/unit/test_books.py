@@ -7,7 +7,7 @@ import pytest
 import backtest_kit as bk
 from backtest_kit.core.events import SignalClosed, SignalOpened
 from backtest_kit.engine.notices import AfterEnd, DoneBacktest
-from tests.worlds import at, flat, fresh_world, given, heard, long, minute_of, once, run, walk
+from tests.worlds import at, flat, fresh_world, given, heard, long, minute_of, once, run, walk, without
 
 world = pytest.fixture(autouse=True)(fresh_world)
 
@@ -166,3 +166,21 @@ def test_a_symbol_named_twice_runs_once():
     given({"A": flat(100), "B": flat(100)}, frame=(10, 50))
     bk.add_strategy("s", once(long(102, 98, 3)))
     assert [event.symbol for event in run(["A", "B", "A"]) if event.action == "opened"] == ["A", "B"]
+
+
+@pytest.mark.parametrize("listens", [False, True], ids=["deaf", "pinged"])
+def test_the_edge_of_a_gap_comes_before_anybody_is_told_of_its_tick(listens, order, fast_forward):
+    """A's ping of minute 44 finds B's signal cancelled, whose candles are missing from minute 45 on."""
+    answers = []
+    given({"A": flat(201), "B": without(flat(201), *range(45, 60))}, frame=(10, 100))
+    bk.add_strategy("s", lambda symbol, when, price: long(110, 90, price_open=95.0 if symbol == "B" else None))
+    bk.listen_active_ping(
+        lambda event: answers.append(bk.commit_cancel_scheduled("B").reason),
+        where=lambda event: event.symbol == "A" and event.time == at(44),
+    )
+    if listens:
+        bk.listen_schedule_ping(lambda event: None)
+    events = run(order, on_gap="skip", fast_forward=fast_forward)
+    cancelled = [(event.time, event.reason) for event in events if event.action == "cancelled"]
+    assert cancelled[0] == (at(45), "gap")
+    assert answers == ["nothing is scheduled"]

@@ -181,7 +181,7 @@ class Book:
             self.command(SettleAtNext("cancel", self.context.when, "stopped"))
         stop = self._last_row()
         loud = self._next_loud(stop)
-        if self._pings() and self.row < loud:
+        if self._pings() and self.row < self._told_by_pings(loud, stop):
             return key_at(self.row + 1, TELL)
         if loud < stop:
             return key_at(loud + 1, ABSORB)
@@ -193,16 +193,21 @@ class Book:
         """One moment: pings of the quiet candles before `limit`, or the next loud candle, or the end of the candles."""
         stop = self._last_row()
         loud = self._next_loud(stop)
-        if self._pings() and self.row < loud:
-            self.row = await ping(self, self.row, min(loud, last_tick_before(limit, TELL)))
+        if self._pings() and self.row < self._told_by_pings(loud, stop):
+            quiet = self._told_by_pings(loud, stop)
+            self.row = await ping(self, self.row, min(quiet, last_tick_before(limit, TELL)))
             return
+        if self._pings():
+            self._unpublished.extend(self._ping_of(row) for row in range(self.row, loud))
         self.state = absorb(self.state, self.tape, self.row, loud, self.terms)
         self.row = loud
         if loud < stop:
             self.row = loud + 1
             minute = minute_at(self.tape, loud)
             await self.feed(minute, minute.time + MINUTE, minute.price, key_at(loud + 1, TELL))
-        else:
+        if self.row == stop != self.ticks.last and type(self.state) is not Idle:
+            await self._cut(stop)  # the candles end here: before anybody is told of this tick
+        elif loud == stop:
             await self._cut(stop)
 
     async def _cut(self, stop: int) -> None:
@@ -338,6 +343,10 @@ class Book:
             return ActivePing(self.source, time, price, state.position, self.terms)
         assert type(state) is Scheduled
         return SchedulePing(self.source, time, price, state.signal, state.scheduled_at)
+
+    def _told_by_pings(self, loud: int, stop: int) -> int:
+        """The first row that pings do not reach: a loud one, or the last one before a gap, where the book is cut."""
+        return loud - 1 if loud == stop != self.ticks.last else loud
 
     def _next_loud(self, stop: int) -> int:
         """The first row up to `stop` that has to be fed; kept while the state and the listeners stay as they are."""
