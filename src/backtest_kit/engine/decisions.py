@@ -43,7 +43,9 @@ async def idle_until(book: Book, limit: int) -> None:
     elif book.teller.wanted & _IDLE_PING or book.state.queued is not None:  # type: ignore[union-attr]
         await _one_tick(book, book.tick)
     else:
-        row = next_due(book, book.tick)
+        row = (book.key or 0) >> 2  # the tick of the moment that `peek` has just found; see `book.key_at`
+        if row < book.tick:
+            row = next_due(book, book.tick)
         if row > book.ticks.last:
             book.tick = row
             await book.end()
