@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
@@ -128,16 +129,30 @@ def test_breakeven_is_reached_at_its_price_exactly(side, price):
 
 
 def test_a_span_folds_into_its_best_and_its_worst_price():
-    position = held()
-    for minute, price in enumerate([99.0, 104.0, 97.5, 104.0, 97.5, 101.0]):
+    position, prices = held(), [99.0, 104.0, 97.5, 104.0, 97.5, 101.0]
+    for minute, price in enumerate(prices):
         position, _ = monitored(position, flat(minute, price), TERMS, SOURCE)
-    best, worst = Extreme(104.0, START + MINUTE, 0.0), Extreme(97.5, START + 2 * MINUTE, 0.0)
-    assert folded(held(), best, worst, TERMS) == position
+    assert folded(held(), np.array(prices), START, TERMS) == position
     assert (position.profit_level, position.loss_level, position.breakeven_reached) == (40, 20, True)
 
 
 @pytest.mark.parametrize("price", [100.0, 100.2])
 def test_a_span_without_anything_new_leaves_the_very_same_position(price):
     position = held()
-    here = Extreme(price, START + MINUTE, 0.0)
-    assert folded(position, here, Extreme(100.0, START, 0.0), TERMS) is position
+    assert folded(position, np.array([100.0, price]), START, TERMS) is position
+
+
+def test_a_position_remembers_when_it_passed_each_milestone_first():
+    position, prices = held(), [99.0, 101.2, 104.0, 97.5, 104.0, 105.0]
+    for minute, price in enumerate(prices):
+        position, _ = monitored(position, flat(minute, price), TERMS, SOURCE)
+    passed = [(each.kind, each.level, (each.time - START) // MINUTE, each.price) for each in position.milestones]
+    assert passed == [
+        ("loss", 10, 0, 99.0),
+        ("breakeven", 0, 1, 101.2),
+        ("profit", 10, 1, 101.2),
+        *(("profit", level, 2, 104.0) for level in (20, 30, 40)),
+        ("loss", 20, 3, 97.5),
+        ("profit", 50, 5, 105.0),
+    ]
+    assert folded(held(), np.array(prices), START, TERMS) == position

@@ -20,7 +20,7 @@ from backtest_kit.core.events import WANTED_BY, Event, Wanted
 from backtest_kit.core.inputs import Minute
 from backtest_kit.core.machine import settled
 from backtest_kit.core.monitor import change_levels, folded
-from backtest_kit.core.position import Extreme, Position
+from backtest_kit.core.position import Position
 from backtest_kit.core.state import Active, Idle, Scheduled, State
 from backtest_kit.core.values import MINUTE, NEVER, Source, Terms, Time
 
@@ -59,10 +59,7 @@ def absorb(state: State, tape: Tape, start: int, stop: int, terms: Terms) -> Sta
     """The state after the quiet rows [start, stop): their best and worst prices, folded in. None is NaN."""
     if type(state) is not Active or start >= stop:
         return state
-    prices = tape.price[start:stop]
-    high, low = int(prices.argmax()), int(prices.argmin())
-    best, worst = (high, low) if state.position.sign > 0 else (low, high)
-    position = folded(state.position, _extreme(tape, start + best), _extreme(tape, start + worst), terms)
+    position = folded(state.position, tape.price[start:stop], tape.start + start * MINUTE, terms)
     return state if position is state.position else replace(state, position=position)
 
 
@@ -103,10 +100,6 @@ def step_by_step(
 def heard(events: tuple[Event, ...], wanted: Wanted) -> list[Event]:
     """The facts, and those notices that somebody listens to."""
     return [event for event in events if type(event) not in WANTED_BY or WANTED_BY[type(event)] & wanted]
-
-
-def _extreme(tape: Tape, row: int) -> Extreme:
-    return Extreme(float(tape.price[row]), tape.start + row * MINUTE, 0.0)
 
 
 def _row_at(tape: Tape, time: Time, start: int, stop: int) -> int:

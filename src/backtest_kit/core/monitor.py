@@ -1,15 +1,17 @@
 """What an open position notices on a candle on which it stays open: its best and worst price, breakeven, milestones.
 
 `monitored` does one candle and states each notice. `folded` does a span of candles in which nobody asked for a notice:
-since every one of these marks depends only on the best and the worst price so far, the best and the worst price of the
-span are enough.
+every one of these marks depends only on the best and the worst price so far, so the extremes of the span say which were
+passed, and the span is searched only for when.
 """
 
 from __future__ import annotations
 
 from math import inf, nextafter
+from operator import itemgetter
 from typing import overload
 
+import numpy as np
 from msgspec.structs import replace
 
 from backtest_kit.core import rules
@@ -25,8 +27,8 @@ from backtest_kit.core.events import (
     Wanted,
 )
 from backtest_kit.core.inputs import Minute
-from backtest_kit.core.position import Extreme, Position, profit_percent
-from backtest_kit.core.values import Source, Terms, Time
+from backtest_kit.core.position import Extreme, Milestone, MilestoneKind, Position, profit_percent
+from backtest_kit.core.values import MINUTE, Source, Terms, Time
 
 # Plain numbers: arithmetic on members of an IntFlag takes a microsecond.
 _HIGHEST_PROFIT, _MAX_DRAWDOWN, _BREAKEVEN, _PROFIT_LEVEL, _LOSS_LEVEL = map(
@@ -56,10 +58,10 @@ def _in_profit(
         events.append(HighestProfit(source, time, price, after))
     events.append(ActivePing(source, time, price, after, terms))
     if not after.breakeven_reached and reaches_breakeven(position, price, terms):
-        after = replace(after, breakeven_reached=True)
+        after = replace(after, breakeven_reached=True, milestones=_passed(after, "breakeven", 0, time, price))
         events.append(BreakevenReached(source, time, price, after))
     for level in range(position.profit_level + 10, rules.level_of(_profit_progress(position, price)) + 1, 10):
-        after = replace(after, profit_level=level)
+        after = replace(after, profit_level=level, milestones=_passed(after, "profit", level, time, price))
         events.append(ProfitReached(source, time, price, after, level))
     return after, tuple(events)
 
@@ -73,25 +75,68 @@ def _in_loss(
         events.append(MaxDrawdown(source, time, price, after))
     events.append(ActivePing(source, time, price, after, terms))
     for level in range(position.loss_level + 10, rules.level_of(_loss_progress(position, price)) + 1, 10):
-        after = replace(after, loss_level=level)
+        after = replace(after, loss_level=level, milestones=_passed(after, "loss", level, time, price))
         events.append(LossReached(source, time, price, after, level))
     return after, tuple(events)
 
 
-def folded(position: Position, best: Extreme, worst: Extreme, terms: Terms) -> Position:
-    """The position after a span of quiet candles whose best and worst average prices (first occurrences) are these."""
-    after = with_peak(position, best.time, best.price, terms)
-    after = with_trough(after, worst.time, worst.price, terms)
-    in_profit = rules.gain(position.sign, best.price, position.effective_price) > 0
-    if in_profit and not after.breakeven_reached and reaches_breakeven(position, best.price, terms):
-        after = replace(after, breakeven_reached=True)
-    level = rules.level_of(_profit_progress(position, best.price))
-    if level > after.profit_level:
-        after = replace(after, profit_level=level)
-    level = rules.level_of(_loss_progress(position, worst.price))
-    if level > after.loss_level:
-        after = replace(after, loss_level=level)
-    return after
+def folded(position: Position, prices: Floats, start: Time, terms: Terms) -> Position:
+    """The position after a span of quiet candles with these average prices, the first of them opening at `start`."""
+    high, low = int(prices.argmax()), int(prices.argmin())
+    best, worst = (high, low) if position.sign > 0 else (low, high)
+    after = with_peak(position, start + best * MINUTE, float(prices[best]), terms)
+    after = with_trough(after, start + worst * MINUTE, float(prices[worst]), terms)
+    return _with_milestones(after, position, prices, start, float(prices[best]), float(prices[worst]), terms)
+
+
+def _with_milestones(
+    after: Position, before: Position, prices: Floats, start: Time, best: float, worst: float, terms: Terms
+) -> Position:
+    """`after` with the milestones of a span whose best and worst prices are known, each at its first candle."""
+    profit_level = max(before.profit_level, rules.level_of(_profit_progress(before, best)))
+    loss_level = max(before.loss_level, rules.level_of(_loss_progress(before, worst)))
+    broke_even = not before.breakeven_reached and _breaks_even(before, best, terms)
+    rows: list[tuple[int, MilestoneKind, int]] = []
+    if broke_even:
+        rows.append((int(_breaks_even(before, prices, terms).argmax()), "breakeven", 0))
+    if profit_level > before.profit_level:
+        rows += _levels_passed("profit", before.profit_level, profit_level, _profit_progress(before, prices))
+    if loss_level > before.loss_level:
+        rows += _levels_passed("loss", before.loss_level, loss_level, _loss_progress(before, prices))
+    if not rows:
+        return after
+    rows.sort(key=itemgetter(0))
+    passed = (Milestone(kind, level, start + row * MINUTE, float(prices[row])) for row, kind, level in rows)
+    return replace(
+        after,
+        profit_level=profit_level,
+        loss_level=loss_level,
+        breakeven_reached=before.breakeven_reached or broke_even,
+        milestones=(*before.milestones, *passed),
+    )
+
+
+@overload
+def _breaks_even(position: Position, price: float, terms: Terms) -> bool: ...
+@overload
+def _breaks_even(position: Position, price: Floats, terms: Terms) -> Mask: ...
+def _breaks_even(position: Position, price: float | Floats, terms: Terms) -> bool | Mask:
+    """Whether the price covers all costs and is in profit: where nothing costs, the entry itself is not enough."""
+    in_profit = rules.gain(position.sign, price, position.effective_price) > 0
+    return in_profit & reaches_breakeven(position, price, terms)
+
+
+def _levels_passed(
+    kind: MilestoneKind, reached: int, level: int, progress: Floats
+) -> list[tuple[int, MilestoneKind, int]]:
+    """The milestones after `reached` up to `level`, each with the first row of the span that passed it."""
+    levels = range(reached + 10, level + 1, 10)
+    rows = np.maximum.accumulate(progress).searchsorted(levels).tolist()
+    return [(row, kind, each) for row, each in zip(rows, levels, strict=True)]
+
+
+def _passed(position: Position, kind: MilestoneKind, level: int, time: Time, price: float) -> tuple[Milestone, ...]:
+    return (*position.milestones, Milestone(kind, level, time, price))
 
 
 def with_peak(position: Position, time: Time, price: float, terms: Terms) -> Position:

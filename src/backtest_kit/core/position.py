@@ -11,7 +11,7 @@ stands without slippage and its fee replaces the model's.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -58,6 +58,21 @@ class Extreme(Struct, frozen=True):
     percent: float
 
 
+MilestoneKind: TypeAlias = Literal["profit", "loss", "breakeven"]
+
+
+class Milestone(Struct, frozen=True):
+    """A mark that a position passed: a tenth of the way to its take profit or its stop, or its breakeven price.
+
+    `level` is percent of the way (10, 20, …); 0 for breakeven. `price` is the average price that passed it.
+    """
+
+    kind: MilestoneKind
+    level: int
+    time: Time
+    price: float
+
+
 class Profit(Struct, frozen=True):
     """Profit after costs: in percent of the money put in (times leverage), and in quote currency."""
 
@@ -92,6 +107,7 @@ class Position(Struct, frozen=True):
     stop_trailed: bool = False
     take_trailed: bool = False
     operations: int = 1
+    milestones: tuple[Milestone, ...] = ()
 
     @property
     def sign(self) -> int:

@@ -30,7 +30,11 @@ def rises_to(sign: int, price: float | Floats, level: float) -> bool | Mask:
     return price >= level if sign > 0 else price <= level
 
 
-def gain(sign: int, price: float, entry: float) -> float:
+@overload
+def gain(sign: int, price: float, entry: float) -> float: ...
+@overload
+def gain(sign: int, price: Floats, entry: float) -> Floats: ...
+def gain(sign: int, price: float | Floats, entry: float) -> float | Floats:
     """How far the price has run in the position's favour, in price units; negative when it ran against it."""
     return sign * (price - entry)
 
