@@ -186,6 +186,12 @@ BookEvent: TypeAlias = (
 )
 
 
+FACTS = frozenset(
+    (SignalScheduled, SignalOpened, SignalClosed, SignalCancelled, Committed, RiskRejected, SignalInvalid)
+)
+"""The events that are always made and kept in the ledger; all others are notices of single candles."""
+
+
 class Wanted(IntFlag):
     """The kinds of notice that somebody listens to. The fast driver may skip a candle that makes none of them."""
 

@@ -11,7 +11,7 @@ import asyncio
 import time as wall
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from heapq import heappop, heappush
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from msgspec.structs import replace
 
@@ -26,6 +26,7 @@ from backtest_kit.engine.watchdog import Watchdog
 
 Outcome = Literal["finished", "stopped", "interrupted", "failed"]
 _BREATH_SECONDS = 0.02
+Timed: TypeAlias = Callable[[str, float, int], Awaitable[None]]
 
 
 class Moments(Protocol):
@@ -70,15 +71,19 @@ class TimeLine:
 
 
 class Pulse:
-    """Tells progress, a percent at a time, and lets other tasks of the event loop run every few milliseconds."""
+    """Tells progress, a percent at a time, and lets other tasks of the event loop run every few milliseconds.
 
-    def __init__(self, books: Sequence[Book], listeners: Listeners) -> None:
+    `timed` hears how long each of these percents took.
+    """
+
+    def __init__(self, books: Sequence[Book], listeners: Listeners, timed: Timed) -> None:
         ticks = books[0].ticks
         self._first, self._last, self._books, self._listeners = ticks.first, ticks.last, books, listeners
         self._percent = max(1, (ticks.last - ticks.first) // 100)
         self._stride = min(64, self._percent)
         self._row, self._told = ticks.first, ticks.first
-        self._breath = wall.perf_counter()
+        self._timed, self._done = timed, 0
+        self._breath = self._since = wall.perf_counter()
 
     def peek(self) -> int:
         return key_at(self._row, ABSORB) if self._row <= self._last else NO_LIMIT
@@ -110,6 +115,9 @@ class Pulse:
         book = self._books[0]
         time = book.tape.time(min(self._row, self._last))
         await self._listeners.tell(Progress(joint_source(self._books), time, done, total))
+        since, self._since = self._since, wall.perf_counter()
+        await self._timed("backtest_step", self._since - since, done - self._done)
+        self._done = done
 
 
 class Jobs:
@@ -175,6 +183,7 @@ class BacktestRun:
         self.is_running = False
         self.seconds = 0.0
         self.error: BaseException | None = None
+        self.timings: list[Performance] = []
         self._stopping: list[Callable[[Book], bool]] = []
 
     async def results(self) -> AsyncIterator[Event]:
@@ -188,6 +197,7 @@ class BacktestRun:
         self._listeners.on_change.append(self._pause)
         try:
             self.books = await self._prepare(self.watchdog)
+            await self._timed("backtest_load", wall.perf_counter() - started, self._candles())
             stopping, self._stopping = self._stopping, []
             for which in stopping:
                 self.stop(which)
@@ -240,7 +250,7 @@ class BacktestRun:
 
     async def _drive(self) -> AsyncIterator[Event]:
         books = self.books
-        pulse = Pulse(books, self._listeners)
+        pulse = Pulse(books, self._listeners, self._timed)
         items: list[Moments] = [*books, Jobs(self._schedule, books, self._listeners), pulse]
         touched: list[Book] = []
         for book in books:
@@ -275,9 +285,16 @@ class BacktestRun:
             ambient.enter(book.context)
             await book.teller.tell(DoneBacktest(book.source, book.context.when, len(book.tally.closed), outcome))
         if self.books:
-            candles = sum(book.ticks.last - book.ticks.first for book in self.books)
-            source, when = joint_source(self.books), self.books[0].context.when
-            await self._listeners.tell(Performance(source, when, "backtest_run", self.seconds * 1000, candles))
+            await self._timed("backtest_run", self.seconds, self._candles())
+
+    def _candles(self) -> int:
+        return sum(book.ticks.last - book.ticks.first for book in self.books)
+
+    async def _timed(self, metric: str, seconds: float, count: int) -> None:
+        """Keeps how long a part of the run took, over how many candles, and tells it."""
+        when = max(book.context.when for book in self.books)
+        self.timings.append(Performance(joint_source(self.books), when, metric, seconds * 1000, count))
+        await self._listeners.tell(self.timings[-1])
 
 
 def joint_source(books: Sequence[Book]) -> Source:

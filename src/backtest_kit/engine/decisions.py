@@ -135,7 +135,7 @@ async def _enter(book: Book, row: int, signal: Signal, price: float, when: Time)
     rejection = await book.admission.admit(book.profiles, book.source, signal, price, when)
     if rejection is not None:
         book.asked, book.tick = _NOT_ASKED, row + book.ticks.step
-        await book.teller.tell(rejected(book, signal, price, when, rejection))
+        await book.teller.tell_all([rejected(book, signal, price, when, rejection)])
         return
     book.row = row
     await book.feed(Decided(when, price, signal), when, price)
@@ -157,7 +157,7 @@ def rejected(book: Book, signal: Signal, price: float, time: Time, rejection: Re
 
 async def _invalid(book: Book, event: SignalInvalid) -> None:
     book.tally.count_invalid(event)
-    await book.teller.tell(event)
+    await book.teller.tell_all([event])
 
 
 async def _failed(book: Book, error: BaseException) -> None:

@@ -42,6 +42,7 @@ class Market:
         self.history, self.start, self.stop, self.span = history, start, stop, span
         self.panes: dict[tuple[str, str | Interval], Pane] = {}
         self.tapes: dict[str, Tape] = {}
+        self.minutes: dict[str, Candles] = {}
         self._heads: set[tuple[str, str]] = set()
 
     async def tape(self, symbol: str) -> Tape:
@@ -58,6 +59,7 @@ class Market:
             except MarketBeginsLaterError:
                 minutes = _padded(await self.history.candles(symbol, Interval.M1, self.start, self.stop), start)
             self.tapes[symbol] = Tape.of(minutes, self.span)
+            self.minutes[symbol] = minutes
             self._keep(symbol, minutes)
         return self.tapes[symbol]
 

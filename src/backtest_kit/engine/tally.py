@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from backtest_kit.core.events import SignalClosed, SignalInvalid
+from backtest_kit.core.events import Event, SignalClosed, SignalInvalid
 
 _KEPT = 100  # invalid signals kept with their reasons; all of them are counted
 
 
 class Tally:
-    """Counts of one book over one run."""
+    """Counts of one book over one run, and its facts in order."""
 
     def __init__(self) -> None:
         self.decisions = 0
@@ -21,6 +21,7 @@ class Tally:
         self.errors = 0
         self.failed_decisions = 0
         self.closed: list[SignalClosed] = []
+        self.facts: list[Event] = []
 
     @property
     def no_signal(self) -> int:

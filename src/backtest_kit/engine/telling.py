@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from backtest_kit.core.events import Event, SignalCancelled, SignalClosed, SignalOpened, SignalScheduled
+from backtest_kit.core.events import (
+    FACTS,
+    Event,
+    SignalCancelled,
+    SignalClosed,
+    SignalOpened,
+    SignalScheduled,
+)
 from backtest_kit.engine.listeners import Listeners, Subscription, wanted_kinds
 
 if TYPE_CHECKING:
@@ -49,9 +56,12 @@ class Teller:
         return self._routes.get(kind, ())
 
     async def tell_all(self, events: Sequence[Event]) -> None:
-        """Tells events in order; results are handed to the driver, closed ones counted."""
+        """Tells events in order; facts are kept, results handed to the driver."""
+        facts = self._tally.facts
         for event in events:
             kind = type(event)
+            if kind in FACTS:
+                facts.append(event)
             if kind in _RESULTS:
                 self.results.append(event)
                 if type(event) is SignalClosed:
