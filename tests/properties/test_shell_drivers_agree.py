@@ -32,7 +32,7 @@ SYMBOLS = ("AAA", "BBB", "CCC")
 LISTENABLE = (*NOTICES, *PINGS)
 # A story is told by its number; making a failing one simpler would take minutes.
 as_drawn = profile(phases=[Phase.explicit, Phase.reuse, Phase.generate])
-TROUBLE = ("other books", "jobs", "gaps", "stops")
+TROUBLE = ("other books", "jobs", "gaps", "listeners come and go", "stops")
 
 
 class Story(NamedTuple):
@@ -228,13 +228,15 @@ def listening(app: App, story: Story) -> list[Any]:
         events.append((context.when, context.price, None if position is None else position.pnl, shown))
         if isinstance(event, PINGS):
             command(story, event)
-            if "listeners come and go" in story.trouble:
-                come_and_go(app, story, event, take_down)
+        if "listeners come and go" in story.trouble:
+            come_and_go(app, story, event, take_down)
 
     def do_job(tick: CronTick) -> None:
         job = Job(tick.symbol or story.symbols[0], tick.when)
         events.append((tick.when, [position_of(symbol, name) for symbol, name in books_of(story)], job))
         command(story, job, also=0.5)
+        if "listeners come and go" in story.trouble:
+            come_and_go(app, story, job, take_down)
 
     if "jobs" in story.trouble:
         bk.add_cron("job", do_job, interval="15m", symbols=chances(story, "job").choice([None, story.symbols]))
@@ -262,7 +264,7 @@ def position_of(symbol: str, name: str) -> Any:
 
 def come_and_go(app: App, story: Story, event: Any, handler: Callable[[Any], None]) -> None:
     """Sometimes one more listener comes for a kind of event, once."""
-    luck = chances(story, "coming", event.source, event.time, event.action)
+    luck = chances(story, "coming", event.strategy_name, event.symbol, event.time, event.action)
     if luck.random() < 0.05:
         app.listeners.add(Subscription([luck.choice(LISTENABLE)], handler, once=True))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import backtest_kit as bk
-from backtest_kit.core.events import SignalClosed, SignalOpened
+from backtest_kit.core.events import Committed, SignalClosed, SignalOpened
 from backtest_kit.engine.notices import AfterEnd, DoneBacktest
 from tests.worlds import at, flat, fresh_world, given, heard, long, minute_of, once, run, walk, without
 
@@ -184,3 +184,79 @@ def test_the_edge_of_a_gap_comes_before_anybody_is_told_of_its_tick(listens, ord
     cancelled = [(event.time, event.reason) for event in events if event.action == "cancelled"]
     assert cancelled[0] == (at(45), "gap")
     assert answers == ["nothing is scheduled"]
+
+
+def test_a_listener_that_comes_when_a_command_to_another_book_is_told_hears_every_book(order, fast_forward):
+    """A commands B at tick 30, when B and C have been open and quiet for a while."""
+    seen = []
+
+    def get_signal(symbol, when, price):
+        if (symbol, when) == ("A", at(30)):
+            bk.commit_breakeven("B")
+        return None if symbol == "A" else long(110, 90)
+
+    given({"A": flat(201), "B": flat(201), "C": flat(201)}, frame=(10, 100))
+    bk.add_strategy("s", get_signal)
+    bk.listen_strategy_commit(
+        lambda event: bk.listen_active_ping(lambda ping: seen.append((ping.symbol, minute_of(ping.time)))),
+    )
+    run(["C", *order], fast_forward=fast_forward)
+    symbols = [symbol for symbol in ["C", *order] if symbol != "A"]
+    assert seen == [(symbol, minute) for minute in range(30, 100) for symbol in symbols]
+
+
+def test_a_book_that_was_spoken_to_still_tells_its_candle_to_a_listener_that_comes_then(order, fast_forward):
+    """A's listener commands B before another one comes. B tells the candle of minute 30 after A, or has told it."""
+    seen = []
+
+    def speak_and_join(event):
+        bk.commit_breakeven("B")
+        bk.listen_active_ping(lambda ping: seen.append((ping.symbol, minute_of(ping.time))))
+
+    given({"A": flat(201, {30: 105}), "B": flat(201)}, frame=(10, 100))
+    bk.add_strategy("s", once(long(110, 90)))
+    bk.listen_highest_profit(speak_and_join, where=lambda event: event.symbol == "A", once=True)
+    run(order, fast_forward=fast_forward)
+    first = 30 if order == ["A", "B"] else 31
+    assert [minute for symbol, minute in seen if symbol == "B"] == list(range(first, 100))
+
+
+COMES = {
+    "in a job": lambda come: bk.add_cron("come", come, interval="15m"),
+    "with progress": bk.listen_progress,
+    "at the edge of a gap": bk.listen_signal_closed,
+    "in a ping": bk.listen_active_ping,
+}
+
+
+@pytest.mark.parametrize("comes", COMES)
+def test_a_listener_that_comes_during_a_run_takes_no_tick_from_anybody(comes, order, fast_forward):
+    """B holds a position up to its gap, and A, which holds nothing, is asked every minute."""
+    asked = []
+
+    def get_signal(symbol, when, price):
+        asked.append((symbol, minute_of(when)))
+        return long(110, 90) if symbol == "B" else None
+
+    given({"A": flat(201), "B": without(flat(201), *range(45, 60))}, frame=(10, 100))
+    bk.add_strategy("s", get_signal)
+    COMES[comes](lambda event: bk.listen_schedule_ping(lambda later: None))
+    run(order, on_gap="skip", fast_forward=fast_forward)
+    assert [minute for symbol, minute in asked if symbol == "A"] == list(range(10, 101))
+
+
+def test_a_command_in_a_ping_has_the_stamp_of_its_candle_also_at_the_edge_of_a_gap(order, fast_forward, world):
+    """A's ping of minute 44 commands B, whose candles end then; so does what A's ping finds when a listener comes."""
+    answers = heard(world, Committed)
+    given({"A": flat(201), "B": without(flat(201), *range(45, 60))}, frame=(10, 100))
+    bk.add_strategy("s", once(long(110, 90)))
+    bk.listen_signal_closed(
+        lambda event: bk.listen_idle_ping(lambda later: None), where=lambda event: event.symbol == "B"
+    )
+    for symbol in order:
+        bk.listen_active_ping(
+            lambda event: bk.commit_breakeven("B"),
+            where=lambda event, symbol=symbol: (event.symbol, event.time) == (symbol, at(44)),
+        )
+    run(order, on_gap="skip", fast_forward=fast_forward)
+    assert [minute_of(event.time) for event in answers] == [44, 44]

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from backtest_kit.core.events import Event
 from backtest_kit.core.values import MINUTE, Source, Time
 from backtest_kit.engine import context as ambient
-from backtest_kit.engine.book import ABSORB, JOBS, NO_LIMIT, Book, key_at
+from backtest_kit.engine.book import ABSORB, DECIDE, JOBS, NO_LIMIT, TELL, Book, key_at, tick_and_phase
 from backtest_kit.engine.listeners import Listeners
 from backtest_kit.engine.notices import DoneBacktest, Failure, Performance, Progress
 from backtest_kit.engine.schedule import CronTick, Schedule, ScheduleRun
@@ -54,8 +54,8 @@ class TimeLine:
             self._placed[number] = key
             heappush(self._heap, (key, number))
 
-    def next(self) -> tuple[int, int]:
-        """Takes out the item with the earliest moment; with the key before which it may go on undisturbed."""
+    def next(self) -> tuple[int, int, int]:
+        """Takes out the earliest moment: its item, its key, and the key before which the item may go on undisturbed."""
         while True:
             key, number = heappop(self._heap)
             if self._placed.get(number) != key:
@@ -67,7 +67,7 @@ class TimeLine:
             while self._heap and self._placed.get(self._heap[0][1]) != self._heap[0][0]:
                 heappop(self._heap)
             limit = self._heap[0][0] + (number < self._heap[0][1]) if self._heap else NO_LIMIT
-            return number, limit
+            return number, key, limit
 
 
 class Pulse:
@@ -231,14 +231,12 @@ class BacktestRun:
             if which(book):
                 book.stop()
 
-    def _renew(self, number: int) -> None:
-        """Brings all books to the moment at which item `number` let listeners or jobs come and go."""
-        books, in_pulse = self.books, number == len(self.books) + 1
-        context = books[min(number, len(books) - 1)].context
-        now = max(book.context.when for book in books) if number >= len(books) else context.when
-        telling = number < len(books) and context.in_candle
-        for each, book in enumerate(books):
-            book.renew(now, told=not (in_pulse or (telling and each > number)), asked=not telling and each < number)
+    def _renew(self, moment: int, number: int) -> None:
+        """Brings all books to the moment (a key) at which item `number` let listeners or jobs come and go."""
+        tick, phase = tick_and_phase(moment)
+        for each, book in enumerate(self.books):
+            told = phase > TELL or (phase == TELL and each <= number)
+            book.renew(book.tape.time(tick), told, asked=phase == DECIDE and each < number)
 
     def _revision(self) -> tuple[int, int]:
         return self._schedule.revision, self._listeners.version
@@ -258,7 +256,7 @@ class BacktestRun:
         line, revision = TimeLine(items), self._revision()
         left = len(books)
         while left:
-            number, limit = line.next()
+            number, moment, limit = line.next()
             await items[number].advance(limit)
             if number < len(books):
                 book = books[number]
@@ -266,12 +264,14 @@ class BacktestRun:
                     yield event
                 left -= book.done
             line.place(number)
-            if self._revision() != revision:  # jobs or listeners have come or gone
-                revision = self._revision()
-                self._renew(number)
-                for each in range(len(items)):
-                    line.place(each)
+            if touched and number < len(books):
+                moment = books[number].moment  # it may have lived through several
             while touched:  # others have spoken to these books: what they brought about is told, the next moment moved
+                if self._revision() != revision:  # jobs or listeners have come or gone, see `_pause`
+                    revision = self._revision()
+                    self._renew(moment, number)
+                    for each in range(len(items)):
+                        line.place(each)
                 book = touched.pop(0)
                 ambient.enter(book.context)
                 await book.publish()

@@ -19,10 +19,10 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from backtest_kit.core.candles import Tape
-from backtest_kit.core.events import ActivePing, Event, SchedulePing, Wanted
+from backtest_kit.core.events import Event, Wanted
 from backtest_kit.core.forward import absorb, minute_at, quiet_until
-from backtest_kit.core.inputs import Cut, Filled, Input, Minute, Refused, SettleAtNext
-from backtest_kit.core.machine import decide
+from backtest_kit.core.inputs import Cut, Filled, Input, Refused, SettleAtNext
+from backtest_kit.core.machine import decide, settled
 from backtest_kit.core.state import Active, Idle, Opening, Order, Scheduled, State, unanswered
 from backtest_kit.core.values import MINUTE, Source, Time
 from backtest_kit.engine.admission import Admission
@@ -32,7 +32,7 @@ from backtest_kit.engine.listeners import Listeners, Subscription
 from backtest_kit.engine.market import Market
 from backtest_kit.engine.notices import AfterEnd, BeforeStart, Written
 from backtest_kit.engine.params import Params
-from backtest_kit.engine.pings import ping
+from backtest_kit.engine.pings import ping, ping_of
 from backtest_kit.engine.tally import Tally
 from backtest_kit.engine.telling import Teller
 from backtest_kit.engine.watchdog import Watchdog
@@ -50,6 +50,10 @@ _IDLE_PING = int(Wanted.IDLE_PING)
 def key_at(tick: int, phase: int) -> int:
     """The key of a phase of the tick of a row."""
     return 4 * tick + phase
+
+
+def tick_and_phase(key: int) -> tuple[int, int]:
+    return divmod(key, 4)
 
 
 def last_tick_before(limit: int, phase: int) -> int:
@@ -124,11 +128,11 @@ class Book:
         """Lives through own moments before `limit`, in order, until there is a result or a book is touched."""
         enter(self.context)
         results, touched = self.teller.results, self.touched
-        while not self.done and not results and not touched and self.peek() < limit:
+        while not self.done and not results and not touched and (key := self.peek()) < limit:
             if self._unpublished:
                 await self.publish()
             elif type(self.state) is Idle:
-                await idle_until(self, limit)
+                await idle_until(self, tick_and_phase(key)[0], last_tick_before(limit, DECIDE))
             else:
                 await self._manage_until(limit)
             self.key = None
@@ -162,6 +166,11 @@ class Book:
         self.touch()
 
     @property
+    def moment(self) -> int:
+        """The key of the moment at which the book stands."""
+        return key_at(self.tape.row(self.context.when), TELL if self.context.in_candle else DECIDE)
+
+    @property
     def candles_done(self) -> int:
         """How many candles of its frame the book has lived through."""
         reached = self.ticks.last if self.done else min(self.tape.row(self.context.when), self.ticks.last)
@@ -193,22 +202,20 @@ class Book:
         """One moment: pings of the quiet candles before `limit`, or the next loud candle, or the end of the candles."""
         stop = self._last_row()
         loud = self._next_loud(stop)
-        if self._pings() and self.row < self._told_by_pings(loud, stop):
-            quiet = self._told_by_pings(loud, stop)
+        quiet = self._told_by_pings(loud, stop)
+        if self._pings() and self.row < quiet:
             self.row = await ping(self, self.row, min(quiet, last_tick_before(limit, TELL)))
             return
         if self._pings():
-            self._unpublished.extend(self._ping_of(row) for row in range(self.row, loud))
+            self._unpublished.extend(ping_of(self, row) for row in range(self.row, loud))
         self.state = absorb(self.state, self.tape, self.row, loud, self.terms)
         self.row = loud
         if loud < stop:
             self.row = loud + 1
             minute = minute_at(self.tape, loud)
             await self.feed(minute, minute.time + MINUTE, minute.price, key_at(loud + 1, TELL))
-        if self.row == stop != self.ticks.last and type(self.state) is not Idle:
-            await self._cut(stop)  # the candles end here: before anybody is told of this tick
-        elif loud == stop:
-            await self._cut(stop)
+        if loud == stop or (self.row == stop != self.ticks.last and type(self.state) is not Idle):
+            await self._cut(stop)  # where candles end in a gap: before anybody is told of this tick
 
     async def _cut(self, stop: int) -> None:
         """The frame ends at this tick, or its candles do: leave at the average price."""
@@ -221,7 +228,7 @@ class Book:
     async def feed(self, given: Input, when: Time, price: float, tell_at: int | None = None) -> None:
         """An input becomes a new state and events; its orders are answered; events are told, now or at `tell_at`."""
         self.context.when, self.context.price = when, price
-        self.context.in_candle = type(given) is Minute
+        self.context.in_candle = tell_at is not None
         before = self.state
         state, events = decide(before, given, self.terms, self.source)
         order = unanswered(state)
@@ -263,13 +270,8 @@ class Book:
 
     def command(self, given: Input) -> Event:
         """A user's command, carried out at once; its events are told when the code that gave it has ended."""
-        state, events = decide(self.state, given, self.terms, self.source)
-        order = unanswered(state)
-        while order is not None:
-            state, more = decide(state, Filled(order.id, order.time), self.terms, self.source)
-            events += more
-            order = unanswered(state)
-        before, self.state, self.key = self.state, state, None
+        before, self.key = self.state, None
+        self.state, events = settled(before, given, self.terms, self.source)
         if self.profiles:
             self._place(before)
         self._unpublished.extend(events)
@@ -292,7 +294,8 @@ class Book:
             known = ", ".join(each for strategy, each in self.peers if strategy == name)
             raise ContextError(f"{name} does not run on {symbol!r} here; it runs on {known or 'nothing in this run'}")
         if book is not self:
-            book.catch_up(self.context.when)
+            first = next(each for each in self.peers.values() if each in (self, book))
+            book.catch_up(self.context.when, untold=self.context.in_candle and first is self)
             book.context.in_candle = self.context.in_candle
             book.touch()
         return book
@@ -301,15 +304,19 @@ class Book:
         """Somebody else speaks to this book: whoever runs now pauses, so that its next moment is found anew."""
         self.touched.append(self)
 
-    def catch_up(self, when: Time) -> None:
-        """Lives through the quiet candles that have closed by `when`, and takes it as the book's own time."""
+    def catch_up(self, when: Time, untold: bool = False) -> None:
+        """Lives through the quiet candles that have closed by `when`, and takes it as the book's own time.
+
+        `untold` says that its turn to tell the last of them is still to come: who listens by then hears of it.
+        """
         row = min(self.tape.row(when), self._last_row())
         if type(self.state) is not Idle and self.row < row:
             loud = min(row, self._next_loud(self._last_row()))
-            if self._pings():
-                self._unpublished.extend(self._ping_of(each) for each in range(self.row, loud))
-            else:
-                self.state = absorb(self.state, self.tape, self.row, loud, self.terms)
+            last = max(self.row, loud - (untold or self._pings()))
+            self.state = absorb(self.state, self.tape, self.row, last, self.terms)
+            if last < loud:
+                self.state, events = settled(self.state, minute_at(self.tape, last), self.terms, self.source)
+                self._unpublished.extend(events)
             self.row = max(self.row, loud)
             self.key = None
         if when > self.context.when:
@@ -335,14 +342,6 @@ class Book:
     def _pings(self) -> bool:
         """Whether somebody wants to hear of every quiet candle of this state."""
         return bool(self.teller.wanted & _PINGS.get(type(self.state), 0))
-
-    def _ping_of(self, row: int) -> Event:
-        """The ping of a quiet candle."""
-        time, price, state = self.tape.time(row), self.prices[row], self.state
-        if type(state) is Active:
-            return ActivePing(self.source, time, price, state.position, self.terms)
-        assert type(state) is Scheduled
-        return SchedulePing(self.source, time, price, state.signal, state.scheduled_at)
 
     def _told_by_pings(self, loud: int, stop: int) -> int:
         """The first row that pings do not reach: a loud one, or the last one before a gap, where the book is cut."""

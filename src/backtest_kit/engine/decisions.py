@@ -35,22 +35,14 @@ _FAR = 2**40  # a stride that ends a walk after its first tick
 _NOT_ASKED = -1
 
 
-async def idle_until(book: Book, limit: int) -> None:
-    """Asks the strategy at its ticks before `limit`, until one answer has to be looked at."""
-    last = min(book.ticks.last, (limit - 4) // 4)
-    if book.stopped or book.tick > book.ticks.last:
+async def idle_until(book: Book, row: int, last: int) -> None:
+    """Asks the strategy at its ticks from `row`, which is due, to `last`, until one answer has to be looked at."""
+    if book.stopped or row > book.ticks.last:
         await book.end()
     elif book.teller.wanted & _IDLE_PING or book.state.queued is not None:  # type: ignore[union-attr]
-        await _one_tick(book, book.tick)
+        await _one_tick(book, row)
     else:
-        row = (book.key or 0) >> 2  # the tick of the moment that `peek` has just found; see `book.key_at`
-        if row < book.tick:
-            row = next_due(book, book.tick)
-        if row > book.ticks.last:
-            book.tick = row
-            await book.end()
-        else:
-            await _walk(book, row, last, _stride(book, row))
+        await _walk(book, row, min(last, book.ticks.last), _stride(book, row))
 
 
 async def _one_tick(book: Book, row: int) -> None:
@@ -70,12 +62,12 @@ async def _one_tick(book: Book, row: int) -> None:
             await _walk(book, row, row, _FAR)
             if type(book.state) is Idle:
                 book.tick = row + book.ticks.step
-    if type(book.state) is Idle and book.context.price == book.context.price:  # not NaN
+    if type(book.state) is Idle:
         await book.teller.tell(IdlePing(book.source, book.tape.time(row), book.context.price))
 
 
 async def _walk(book: Book, row: int, last: int, stride: int) -> None:
-    """Asks from tick to tick; leaves `_tick` at the next one that is due."""
+    """Asks from tick to tick; leaves `book.tick` after the last one that was asked."""
     context, start = book.context, book.tape.start
     context.may_await, context.in_candle = book.strategy.is_async, False
     book.watchdog.watch(context, book.strategy.is_async)
@@ -197,10 +189,7 @@ def next_due(book: Book, row: int) -> int:
 
 
 def _stride(book: Book, row: int) -> int:
-    """How many rows on the strategy is due again if it is due at `row`, and so on; so far that one ask ends a walk when
-    it
-    varies.
-    """
+    """How many rows there are from a due tick to the next, from `row` on; `_FAR` when that varies."""
     step, length = book.ticks.step, book.strategy.interval.minutes
     if step % length == 0:
         return step

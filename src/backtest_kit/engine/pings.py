@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backtest_kit.core.events import ActivePing, Event, SchedulePing
+from backtest_kit.core.events import ActivePing, SchedulePing
 from backtest_kit.core.state import Active, Scheduled
 from backtest_kit.core.values import MINUTE
 from backtest_kit.engine.listeners import Subscription
@@ -62,18 +62,21 @@ async def _one_listener(book: Book, first: int, stop: int, subscription: Subscri
 
 
 async def _any_listeners(book: Book, first: int, stop: int, listening: tuple[Subscription, ...]) -> int:
-    state, source, terms, context = book.state, book.source, book.terms, book.context
-    when = book.tape.time(first)
-    for row, price in enumerate(book.tape.price[first:stop].tolist(), first + 1):
-        event: Event
-        if type(state) is Active:
-            event = ActivePing(source, when, price, state.position, terms)
-        elif type(state) is Scheduled:
-            event = SchedulePing(source, when, price, state.signal, state.scheduled_at)
-        context.when = when = when + MINUTE
-        context.price = price
+    context = book.context
+    for row in range(first, stop):
+        event = ping_of(book, row)
+        context.when, context.price = event.time + MINUTE, event.price
         for each in listening:
             await book.teller.deliver(each, event)
         if book.disturbed:
-            return row
+            return row + 1
     return stop
+
+
+def ping_of(book: Book, row: int) -> ActivePing | SchedulePing:
+    """The ping of a quiet candle of an open or scheduled signal."""
+    time, price, state = book.tape.time(row), book.prices[row], book.state
+    if type(state) is Active:
+        return ActivePing(book.source, time, price, state.position, book.terms)
+    assert type(state) is Scheduled
+    return SchedulePing(book.source, time, price, state.signal, state.scheduled_at)
