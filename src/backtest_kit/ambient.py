@@ -11,7 +11,7 @@ from typing import Any
 
 from backtest_kit.app import default
 from backtest_kit.core.values import Interval, Mode
-from backtest_kit.engine.context import Context, PositionSnapshot, any_context, current, running
+from backtest_kit.engine.context import Context, PositionSnapshot, current, running
 from backtest_kit.engine.window import CandleWindow, whole_window
 from backtest_kit.errors import ConfigError, LookAheadError
 from backtest_kit.registry import parse_time
@@ -59,7 +59,7 @@ def get_next_candles(
 
     Where a strategy is running it raises LookAheadError: what follows is the future there.
     """
-    context = any_context()
+    context = running()
     if context is not None:
         return context.get_next_candles(symbol, interval, limit)
     if when is None:
@@ -107,7 +107,7 @@ def get_position(
     symbol: str | None = None, *, strategy_name: str | None = None, exchange_name: str | None = None
 ) -> PositionSnapshot | None:
     """The open position of the running strategy, or of the book named; None when nothing is open."""
-    context = any_context() if strategy_name is None else None
+    context = running() if strategy_name is None else None
     if context is not None:
         return context.get_position(symbol)
     return default.running_book(symbol, strategy_name, exchange_name).context.get_position()

@@ -111,9 +111,7 @@ class App:
         return self._settings or Settings()
 
     def load_settings(self, strategy_folder: Path | None = None) -> None:
-        """Takes `CC_…` variables: `.env` of the working folder, of the strategy's folder over it, the real environment
-        over both.
-        """
+        """Takes `CC_…` variables: the working folder's `.env`, the strategy's over it, the environment over both."""
         self._settings = from_environment(load_environment(Path.cwd(), strategy_folder))
 
     def set_config(self, **new: object) -> Settings:
@@ -182,9 +180,7 @@ class App:
     def running_book(
         self, symbol: str | None, strategy_name: str | None, exchange_name: str | None, frame_name: str | None = None
     ) -> Book:
-        """The book of a run under way that is meant from outside of it; raises ConfigError where there is none or a
-        choice.
-        """
+        """The book of a run under way that outside code means; raises ConfigError where there is none or a choice."""
         self._check_names(strategy_name, exchange_name, frame_name)
         found = [
             book

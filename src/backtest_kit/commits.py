@@ -19,7 +19,7 @@ from backtest_kit.core.validation import normalised, reasons_against, signal_fro
 from backtest_kit.core.values import Signal
 from backtest_kit.engine.answers import Outcome
 from backtest_kit.engine.book import Book
-from backtest_kit.engine.context import any_context, book_of
+from backtest_kit.engine.context import book_of, running
 from backtest_kit.errors import CommandError, SignalError
 
 # ---- commands on an open position ----
@@ -193,7 +193,7 @@ def commit_signal_notify(
 
 
 def _book(symbol: str | None, strategy_name: str | None, exchange_name: str | None) -> Book:
-    context = any_context()
+    context = running()
     if context is not None:
         own = book_of(context)
         if (

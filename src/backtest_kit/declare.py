@@ -137,9 +137,7 @@ def list_sizings() -> tuple[SizingSchema, ...]:
 
 
 def position_size(sizing_name: str, **inputs: Any) -> float:
-    """The quantity (units) that a named sizing gives; `inputs` are those of its method: balance, price_open,
-    price_stop_loss, …
-    """
+    """The quantity (units) of a named sizing; `inputs` are those of its method: balance, price_open, …"""
     return quantity(default.sizings.get(sizing_name).sizing, **inputs)
 
 
@@ -163,14 +161,12 @@ def add_strategy(
     indicator_history: int = 500,
     note: str = "",
 ) -> None:
-    """Names a strategy: `get_signal(symbol, when, price)`, `def` or `async def`, asked once every `interval` while
-    nothing
-    is open.
+    """Names a strategy: `get_signal(symbol, when, price)`, asked once every `interval` while nothing is open.
 
-    `when` is epoch ms, `price` the average price. It returns a `Signal`, a mapping of its fields, or None. `callbacks`
-    (`on_open`, `on_close`, …) get the event. `params={"fast": Param(10, low=5, high=50)}` are read as
-    `get_context().params.fast`. `indicators(candles)` returns named columns over whole candle columns of `interval`;
-    `get_context().indicators[name]` shows the rows up to now.
+    It is `def` or `async def`; `when` is epoch ms, `price` the average price. It returns a `Signal`, a mapping of its
+    fields, or None. `callbacks` (`on_open`, `on_close`, …) get the event. `params={"fast": Param(10, low=5, high=50)}`
+    are read as `get_context().params.fast`. `indicators(candles)` returns named columns over whole candle columns of
+    `interval`; `get_context().indicators[name]` shows the rows up to now.
     """
     profiles = (*((risk_name,) if risk_name else ()), *((risk_names,) if isinstance(risk_names, str) else risk_names))
     default.strategies.add(

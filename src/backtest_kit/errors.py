@@ -86,9 +86,7 @@ class CommandError(BacktestKitError, ValueError):
 
 
 def nearest_names(name: str, known: Iterable[str], most: int = 3) -> tuple[str, ...]:
-    """The names in `known` that `name` was probably meant to be, best first; spelling counts, upper and lower case do
-    not.
-    """
+    """The names in `known` that `name` was probably meant to be, best first; spelling counts, case does not."""
     by_lower = {each.lower(): each for each in known}
     return tuple(by_lower[match] for match in get_close_matches(str(name).lower(), by_lower, n=most, cutoff=0.5))
 

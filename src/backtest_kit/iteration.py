@@ -75,9 +75,7 @@ class Results:
                     loop.run_until_complete(events.aclose())  # type: ignore[attr-defined]
 
     def _in_thread(self) -> Generator[Event, None, None]:
-        """Iterates on a loop in another thread, one result at a time, so that the run waits for the program as
-        elsewhere.
-        """
+        """Iterates on a loop in another thread, one result at a time: the run waits for the program as elsewhere."""
         asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
         given: queue.SimpleQueue[object] = queue.SimpleQueue()
 

@@ -80,8 +80,7 @@ class Listen:
         once: bool = False,
         per_signal: bool = False,
     ) -> Listening | Callable[[Handler], Listening]:
-        """Subscribes a `def` or `async def` handler of one argument, the event; without a handler, a decorator that
-        does.
+        """Subscribes a `def` or `async def` handler of one argument, the event; without a handler, as a decorator.
 
         `where(event)` picks events, `once` ends after the first, `per_signal` takes the first of every signal.
         """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
@@ -306,7 +307,9 @@ def _from_iso(text: str) -> datetime:
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Whether calling it gives something to await: an `async def`, or an object whose `__call__` is one."""
+    """Whether calling it gives something to await: an `async def`, a partial of one, an object called like one."""
+    while isinstance(function, partial):
+        function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 

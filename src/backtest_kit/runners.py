@@ -26,9 +26,7 @@ class RunStatus(Struct, frozen=True):
 
 
 class BacktestRunner:
-    """Backtests of one `App`; `Backtest` is that of the default one. Names that are left out are the only ones
-    registered.
-    """
+    """Backtests of one `App`, `Backtest` those of the default one; a name left out is the only one registered."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -75,10 +73,7 @@ class BacktestRunner:
         exchange_name: str | None = None,
         frame_name: str | None = None,
     ) -> None:
-        """Stops runs under way that fit the names: no new signals, what waits is cancelled, what is open is watched to
-        its
-        end.
-        """
+        """Stops runs that fit the names: no new signals, what waits is cancelled, what is open goes on to its end."""
         self._app.find(symbol, strategy_name, exchange_name, frame_name)
         for record in self._app.records:
             if record.run.outcome is None and record.plan.fits(symbol, strategy_name, exchange_name, frame_name):

@@ -148,6 +148,19 @@ def test_a_listener_that_leaves_during_a_run_hears_nothing_more(fast_forward):
     assert seen == [10, 11, 12]
 
 
+def test_a_listener_that_hands_on_what_an_async_def_returns_is_awaited(fast_forward):
+    trades()
+    seen = []
+
+    async def write_down(ping):
+        await asyncio.sleep(0)
+        seen.append(minute_of(ping.time))
+
+    bk.listen_active_ping(lambda ping: write_down(ping))  # noqa: PLW0108
+    run(fast_forward=fast_forward)
+    assert seen[:3] == [10, 11, 12]
+
+
 def test_a_listener_may_leave_in_the_middle_of_a_row_of_pings(fast_forward):
     given(flat(201), frame=(10, 100))
     bk.add_strategy("s", once(long(102, 98)))

@@ -36,8 +36,7 @@ class Candle(Struct, frozen=True):
 
 
 class Candles:
-    """A run of candles of one interval as read-only numpy columns of equal length; a slice is a view, nothing is
-    copied.
+    """A run of candles of one interval as read-only numpy columns of equal length; a slice is a view, no copy.
 
     `candles.close[-10:].mean()`, `for candle in candles`, `candles[-1].close`, `candles["close"]`.
     """
@@ -182,9 +181,7 @@ class Tape:
 
 
 def folded_columns(operation: np.ufunc, table: Floats) -> Floats:
-    """One number a row of a table: its columns put together left to right, as a scalar loop would (np.sum rounds
-    otherwise).
-    """
+    """One number a row: the columns put together left to right, as a scalar loop would (np.sum rounds otherwise)."""
     out = table[:, 0].copy()
     rows = max(1, _CHUNK // table.shape[1])
     for first in range(0, len(table), rows):

@@ -1,7 +1,4 @@
-"""Everything that can happen to a book: a candle closes, a strategy decides, a user commands, a broker answers, a run
-is
-cut.
-"""
+"""All that can happen to a book: a candle closes, a strategy decides, a user commands, a broker answers, a cut."""
 
 from __future__ import annotations
 
@@ -50,8 +47,7 @@ class Manage(Struct, frozen=True):
 
 
 class LeaveAtNext(Struct, frozen=True):
-    """Leave the position at the next candle: on the user's wish (`closed`), or since an exit order is known to be
-    filled.
+    """Leave the position at the next candle: the user wants it (`closed`), or an exit order is known to be filled.
 
     `price` is the reported one; None is the average price (`closed`) or the level (`take_profit`, `stop_loss`).
     """

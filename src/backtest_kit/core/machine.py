@@ -160,9 +160,7 @@ def _exit_due(state: Active, minute: Minute, terms: Terms) -> tuple[ExitReason, 
 
 
 def _stop_fill(position: Position, minute: Minute, stop: float, terms: Terms) -> tuple[ExitReason, float]:
-    """What a stop pays: its level; the open where the candle opened beyond it; an isolated position never more than it
-    holds.
-    """
+    """What a stop pays: its level, or the open where that lies beyond it; an isolated position pays what it holds."""
     sign, liquidation = position.sign, position.liquidation_price
     liquidates = liquidation is not None and stop == liquidation and stop != position.price_stop_loss
     if terms.fill_rule == "level" or not rules.falls_to(sign, minute.open, stop):

@@ -60,4 +60,5 @@ class Portfolio(Struct, frozen=True):
         return Portfolio((*self.without(holding.source).holdings, holding))
 
     def released(self, source: Source) -> Portfolio:
+        """The portfolio after a book has given up its place."""
         return self.without(source)

@@ -197,18 +197,14 @@ def reduced(
 
 
 def profit(position: Position, price: float, terms: Terms, fill: Fill | None = None) -> Profit:
-    """What leaving the rest at `price` (or at the real fill) would make of the whole position, all earlier parts
-    included.
-    """
+    """What leaving the rest at `price` (or at the real fill) makes of the whole position, earlier parts included."""
     percent = profit_percent(position, price, terms, fill)
     invested = position.invested
     return Profit(percent, percent / 100 * invested, position.effective_price, fill.price if fill else price, invested)
 
 
 def profit_percent(position: Position, price: float, terms: Terms, fill: Fill | None = None) -> float:
-    """`profit(...).percent`: gross of every leg by its weight, less fees on the entry and on every exit, times
-    leverage.
-    """
+    """`profit(...).percent`: gross of every leg by weight, less fees on entry and every exit, times leverage."""
     sign, entries = position.sign, position.entries
     slip = sign * terms.slippage_percent / 100
     real = entries[0].fill is not None if len(entries) == 1 else any(entry.fill is not None for entry in entries)
@@ -256,9 +252,7 @@ def with_closing_price(position: Position, time: Time, price: float, percent: fl
 
 
 def sum_left(numbers: list[float]) -> float:
-    """The sum, added left to right; `sum` compensates since Python 3.12 and so rounds differently on different
-    versions.
-    """
+    """The sum, added left to right; `sum` compensates since Python 3.12, so it rounds by version."""
     total = 0.0
     for each in numbers:
         total = total + each

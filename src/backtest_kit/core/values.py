@@ -202,8 +202,5 @@ class Terms(Struct, frozen=True, kw_only=True):
 
     @property
     def breakeven_percent(self) -> float:
-        """How far, in percent of the entry, the price must run before the stop may move to the entry: twice all costs
-        and
-        a rest.
-        """
+        """How far, in percent, the price must run before the stop may move to the entry: twice all costs and a rest."""
         return 2 * (self.slippage_percent + self.fee_percent) + self.breakeven_threshold_percent

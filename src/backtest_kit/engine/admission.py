@@ -24,9 +24,7 @@ Validation: TypeAlias = Callable[["RiskCheck"], Any]
 
 
 class RiskCheck(Sourced, frozen=True):
-    """What a risk validation sees: the candidate, the price (average price, quote currency), and the rest of the
-    portfolio.
-    """
+    """What a risk validation sees: the candidate, the average price (quote currency), the rest of the portfolio."""
 
     signal: Signal
     price: float
@@ -98,7 +96,7 @@ class Admission:
     def release(self, profiles: Sequence[RiskSchema], source: Source) -> None:
         """The signal came to nothing, or the position has closed."""
         for profile in profiles:
-            self._portfolios[profile.name] = self.portfolio(profile.name).without(source)
+            self._portfolios[profile.name] = self.portfolio(profile.name).released(source)
 
     async def _ask(
         self, profile: RiskSchema, source: Source, signal: Signal, price: float, when: Time
@@ -118,9 +116,7 @@ class Admission:
         return None
 
     async def _call(self, profile: RiskSchema, name: str, argument: object, source: Source, when: Time) -> None:
-        """A callback of the profile: `on_rejected(Rejection)`, `on_allowed(Holding)`; its failure is an event and no
-        verdict.
-        """
+        """A callback: `on_rejected(Rejection)`, `on_allowed(Holding)`; its failure is an event and no verdict."""
         callback = profile.callbacks.get(name)
         if callback is None:
             return

@@ -1,7 +1,6 @@
-"""Answers that may be awaited or not: `price = get_average_price(s)` in a `def`, `await get_average_price(s)` in an
-`async
-def`.
+"""Answers that may be awaited or not.
 
+A `def` writes `price = get_average_price(s)`, an `async def` may write `price = await get_average_price(s)`.
 In a backtest most answers are here already, so both spellings give the same value; live, some have to be waited for.
 """
 

@@ -182,13 +182,12 @@ class BacktestRun:
         self.outcome: Outcome | None = None
         self.is_running = False
         self.seconds = 0.0
-        self.error: BaseException | None = None
         self.timings: list[Performance] = []
         self._stopping: list[Callable[[Book], bool]] = []
 
     async def results(self) -> AsyncIterator[Event]:
         """Runs, and yields results as they happen. Leaving the loop early stops the run."""
-        outer = ambient.any_context()
+        outer = ambient.running()
         started = wall.perf_counter()
         self.is_running = True
         outcome: Outcome = "stopped"
@@ -212,8 +211,8 @@ class BacktestRun:
             raise
         except GeneratorExit:
             raise
-        except BaseException as error:
-            outcome, self.error = "failed", error
+        except BaseException:
+            outcome = "failed"
             raise
         finally:
             self.watchdog.stop()

@@ -210,11 +210,6 @@ class Context(Lookups):
         return f"Context({self._book.source}, {self.date:%Y-%m-%d %H:%M} UTC)"
 
 
-def any_context() -> Context | None:
-    """The running context, or None."""
-    return _current.get()
-
-
 def book_of(context: Context) -> Book:
     """The book of a context: for the engine alone, since a book knows candles that a strategy must not see yet."""
     return context._book

@@ -115,7 +115,6 @@ async def _judge(book: Book, row: int, answer: Any) -> bool:
         await _invalid(book, SignalInvalid(book.source, when, price, reasons, signal))
         return False
     if signal is None or (signal.id and signal.id == book.state.last_signal_id):  # type: ignore[union-attr]
-        book.tally.repeated += 1
         return True
     if _in_gap(book, row):
         return True

@@ -279,9 +279,7 @@ class History:
         return out
 
     def _adopt(self, symbol: str, candles: Candles) -> None:
-        """Adds a run of an in-process exchange: what it touches is read anew as one view, since joining would copy it
-        all.
-        """
+        """Adds a run of an in-process exchange: what it touches is read anew as one view; joining would copy it all."""
         with self._lock:
             runs = self._held.get((symbol, candles.interval), [])
             near = [run for run in runs if run.start <= candles.stop and candles.start <= run.stop]

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from backtest_kit.core.events import WANTED_BY, Event, Wanted
 from backtest_kit.engine.notices import Failure
+from backtest_kit.registry import is_async
 
 Handler: TypeAlias = Callable[[Any], Any]
 Unsubscribe: TypeAlias = Callable[[], None]
@@ -146,9 +147,7 @@ class Listeners:
             await subscription.deliver(event, self.report)
 
     async def report(self, event: Event, error: Exception, where: str) -> None:
-        """An error in user code becomes an event; when nobody listens to errors, or an error listener fails, it is
-        logged.
-        """
+        """An error in user code becomes an event; one that nobody listens to, or of an error listener, is logged."""
         if isinstance(event, Failure):
             log.error("%s: %s (%s)", where, error, event.source, exc_info=error)
         else:
@@ -169,10 +168,3 @@ def wanted_kinds(routes: Iterable[type[Event]]) -> Wanted:
     for kind in routes:
         wanted |= WANTED_BY.get(kind, Wanted.NOTHING)
     return wanted
-
-
-def is_async(function: Any) -> bool:
-    """Whether calling this gives a coroutine: an `async def`, a partial of one, an object that is called like one."""
-    while hasattr(function, "func"):
-        function = function.func
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004

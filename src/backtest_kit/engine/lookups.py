@@ -1,6 +1,4 @@
-"""The questions of user code that go to the exchange beyond candles: order book, trades, formatting, prices of other
-symbols.
-"""
+"""What user code asks of the exchange beyond candles: order book, trades, formatting, prices of other symbols."""
 
 from __future__ import annotations
 

@@ -72,9 +72,7 @@ class Market:
         ]
 
     def window(self, symbol: str, interval: str | Interval, limit: int, when: Time, may_await: bool) -> Any:
-        """The last `limit` candles closed by `when`: at once where they are loaded, else fetched (see
-        `PendingCandles`).
-        """
+        """The last `limit` candles closed by `when`: at once where loaded, else fetched (see `PendingCandles`)."""
         if type(limit) is not int or limit < 1:
             raise ConfigError(f"limit must be a whole number above 0, not {limit!r}")
         length = Interval.parse(interval)
@@ -136,9 +134,7 @@ class Market:
         return CandleWindow(pane, first, end)
 
     def _keep(self, symbol: str, candles: Candles) -> Pane:
-        """Keeps candles as the pane of their interval; a tape over the same minutes moves onto them, so that they exist
-        once.
-        """
+        """Keeps candles as the pane of their interval; a tape over the same minutes moves onto them, to exist once."""
         pane = self.panes[symbol, candles.interval.label] = Pane(candles)
         tape = self.tapes.get(symbol)
         if (

@@ -7,6 +7,7 @@ position is another one.
 
 from __future__ import annotations
 
+from inspect import isawaitable
 from typing import TYPE_CHECKING
 
 from backtest_kit.core.events import ActivePing, SchedulePing
@@ -50,10 +51,9 @@ async def _one_listener(book: Book, first: int, stop: int, subscription: Subscri
         context.when = when = when + MINUTE
         context.price = price
         try:
-            if is_async:
-                await handler(event)
-            else:
-                handler(event)
+            answer = handler(event)
+            if answer is not None and (is_async or isawaitable(answer)):
+                await answer
         except Exception as error:
             await book.teller.report(event, error, f"listener {subscription.name}")
         if book.key is None or touched or listeners.version != version:  # `book.disturbed`, without a call

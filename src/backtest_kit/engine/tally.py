@@ -17,7 +17,6 @@ class Tally:
         self.invalid_count = 0
         self.risk_rejections = 0
         self.not_enough_history = 0
-        self.repeated = 0
         self.errors = 0
         self.failed_decisions = 0
         self.closed: list[SignalClosed] = []

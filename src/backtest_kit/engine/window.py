@@ -26,8 +26,7 @@ _BLOCK = 16_384  # rows
 
 
 class Screen:
-    """One column as user code may see it: a block of memory in which rows below `shown` are here and all others are
-    zero.
+    """One column as user code may see it: a block of memory, here below row `shown`, and zero from there on.
 
     The block begins at row `base`; when a window does not fit into it, the next block begins at that window. `view` is
     the block, read-only; windows that user code keeps keep their own block alive, and nothing else does.
@@ -133,12 +132,18 @@ class CandleWindow(Candles):
         return CandleWindow(self._pane, self._first + first, self._first + min(max(first, last), count))
 
     def to_pandas(self) -> pandas.DataFrame:
-        """A DataFrame with a UTC DatetimeIndex `timestamp` and the five columns; needs pandas."""
-        return to_pandas(self)
+        """A DataFrame (copied) with a UTC DatetimeIndex `timestamp` and the five columns; needs pandas."""
+        import pandas as pd
+
+        index = pd.DatetimeIndex(pd.to_datetime(self.time, unit="ms", utc=True), name="timestamp")
+        return pd.DataFrame({name: self[name].copy() for name in COLUMNS}, index=index)
 
     def to_polars(self) -> polars.DataFrame:
-        """A DataFrame with `timestamp` (UTC) and the five columns; needs polars."""
-        return to_polars(self)
+        """A DataFrame (copied) with `timestamp` (UTC) and the five columns; needs polars."""
+        import polars as pl
+
+        times = pl.Series("timestamp", self.time).cast(pl.Datetime("ms", "UTC"))
+        return pl.DataFrame([times, *(pl.Series(name, self[name].copy()) for name in COLUMNS)])
 
 
 class Pane:
@@ -244,22 +249,6 @@ def _numbers(column: Any, name: str, where: str) -> NDArray[np.float64]:
         return np.ascontiguousarray(column, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{where}: indicator column {name!r} does not hold numbers: {error}") from error
-
-
-def to_pandas(candles: Candles) -> pandas.DataFrame:
-    """Candles as a pandas DataFrame (copied), indexed by UTC opening times."""
-    import pandas as pd
-
-    index = pd.DatetimeIndex(pd.to_datetime(candles.time, unit="ms", utc=True), name="timestamp")
-    return pd.DataFrame({name: candles[name].copy() for name in COLUMNS}, index=index)
-
-
-def to_polars(candles: Candles) -> polars.DataFrame:
-    """Candles as a polars DataFrame (copied) with a UTC `timestamp` column."""
-    import polars as pl
-
-    times = pl.Series("timestamp", candles.time).cast(pl.Datetime("ms", "UTC"))
-    return pl.DataFrame([times, *(pl.Series(name, candles[name].copy()) for name in COLUMNS)])
 
 
 def whole_window(candles: Candles) -> CandleWindow:
