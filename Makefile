@@ -5,15 +5,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 # The lists of pyproject.toml that the tests need, beside the core; the names of extras may be added.
-TEST_LISTS ?= dev
+TEST_LISTS ?= dev charts
 
-.PHONY: demo test check bench docs lock clean
+.PHONY: demo test check bench docs charts lock clean
 .DELETE_ON_ERROR:
 
-demo: $(VENV)/core.stamp
-	$(BIN)/backtest-kit demo $(ARGS)
+demo: $(VENV)/core.stamp charts
+	$(BIN)/backtest-kit demo --html $(ARGS)
 
-test: $(VENV)/dev.stamp
+test: $(VENV)/dev.stamp charts
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: $(VENV)/dev.stamp
@@ -27,6 +27,20 @@ bench: $(VENV)/dev.stamp
 
 docs: $(VENV)/docs.stamp
 	$(BIN)/pdoc backtest_kit --docformat markdown --output-directory build/docs
+
+# The chart library of the HTML report, from npm, checked against the hashes in npm/package-lock.json. Without npm the
+# report is made all the same, with a sentence in place of the candles.
+CHARTS := src/backtest_kit/reports/html/assets/lightweight-charts.js
+
+charts:
+	@if test -s $(CHARTS) && test $(CHARTS) -nt npm/package-lock.json; then :; \
+	elif command -v npm >/dev/null; then $(MAKE) --no-print-directory $(CHARTS); \
+	else echo "npm is not here: HTML reports will have no interactive candles (install Node.js, then: make charts)" >&2; fi
+
+$(CHARTS): npm/package.json npm/package-lock.json
+	mkdir -p build/npm && cp npm/package.json npm/package-lock.json npm/.npmrc build/npm
+	cd build/npm && npm ci --silent
+	cp build/npm/node_modules/lightweight-charts/dist/lightweight-charts.standalone.production.js $@
 
 # Resolves anew for every supported Python and system; add ARGS="--upgrade" for newer versions.
 # The index is uv's own affair (its settings, UV_DEFAULT_INDEX): the lock names none.

@@ -107,17 +107,35 @@ from backtest_kit.listen import (
     listen_validation,
 )
 from backtest_kit.registry import Parameter as Param
-from backtest_kit.results import BacktestResult
-from backtest_kit.runners import Backtest
-
-__version__ = "0.1.0"
+from backtest_kit.reporters import (
+    Breakeven,
+    Heat,
+    HighestProfit,
+    MaxDrawdown,
+    Orders,
+    Partial,
+    Performance,
+    Risk,
+    Schedule,
+    Strategy,
+    Walker,
+)
+from backtest_kit.reports.export import export
+from backtest_kit.reports.tables import Column
+from backtest_kit.reports.windows import money_windows
+from backtest_kit.results import BacktestResult, LiveResult
+from backtest_kit.runners import Backtest, Live
+from backtest_kit.stores import FileLedger, MemoryLedger
+from backtest_kit.version import __version__
 
 __all__ = [
     "Backtest",
     "BacktestKitError",
     "BacktestResult",
+    "Breakeven",
     "Candle",
     "Candles",
+    "Column",
     "CommandError",
     "ConfigError",
     "Context",
@@ -126,19 +144,33 @@ __all__ = [
     "DemoExchange",
     "DuplicateNameError",
     "FileExchange",
+    "FileLedger",
     "FunctionExchange",
+    "Heat",
+    "HighestProfit",
     "Interval",
+    "Live",
+    "LiveResult",
     "LookAheadError",
+    "MaxDrawdown",
     "MemoryExchange",
+    "MemoryLedger",
     "NotEnoughHistoryError",
+    "Orders",
     "Param",
+    "Partial",
+    "Performance",
     "PositionSnapshot",
+    "Risk",
     "RiskCheck",
+    "Schedule",
     "Signal",
     "SignalError",
+    "Strategy",
     "StrategyError",
     "StrategyTimeoutError",
     "UnknownNameError",
+    "Walker",
     "__version__",
     "add_cron",
     "add_exchange",
@@ -160,6 +192,7 @@ __all__ = [
     "commit_signal_notify",
     "commit_trailing_stop",
     "commit_trailing_take",
+    "export",
     "format_price",
     "format_quantity",
     "get_aggregated_trades",
@@ -208,6 +241,7 @@ __all__ = [
     "listen_signal_waiting",
     "listen_strategy_commit",
     "listen_validation",
+    "money_windows",
     "override_exchange",
     "override_frame",
     "override_risk",

@@ -38,6 +38,8 @@ from backtest_kit.engine.schedule import Schedule
 from backtest_kit.engine.watchdog import Watchdog
 from backtest_kit.engine.window import IndicatorColumns, indicator_columns
 from backtest_kit.errors import ConfigError
+from backtest_kit.ports import Ledger
+from backtest_kit.record import Plan, Record
 from backtest_kit.registry import (
     ExchangeSchema,
     FrameSchema,
@@ -47,9 +49,8 @@ from backtest_kit.registry import (
     StrategySchema,
     resolve,
 )
-from backtest_kit.results import Plan, Record
 from backtest_kit.settings import Settings, changed, from_environment, load_environment
-from backtest_kit.stores.candles import CandleFiles
+from backtest_kit.stores import CandleFiles, FileLedger
 
 RESULTS: tuple[type[Event], ...] = (
     IdlePing,
@@ -118,6 +119,11 @@ class App:
         """Changes settings, all or none of them."""
         self._settings = changed(self.settings, **new)
         return self._settings
+
+    @property
+    def ledger(self) -> Ledger:
+        """The history of live and paper trading, in the data folder."""
+        return FileLedger(Path(self.settings.data_folder) / "ledger")
 
     def history(self, exchange_name: str, settings: Settings) -> History:
         """The candles of an exchange; loaded ones are kept until the exchange or the settings change."""

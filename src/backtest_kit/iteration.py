@@ -19,7 +19,7 @@ from backtest_kit.core.events import Event
 from backtest_kit.engine.listeners import Listeners
 from backtest_kit.engine.notices import RunFailed
 from backtest_kit.errors import ContextError
-from backtest_kit.results import Record
+from backtest_kit.record import Record
 from backtest_kit.terminal import progress_bar
 
 log = logging.getLogger("backtest_kit")

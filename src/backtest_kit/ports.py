@@ -5,9 +5,11 @@ An object that has the methods fulfils one; nothing is inherited.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from backtest_kit.core.candles import Candles
+from backtest_kit.core.events import Event
 from backtest_kit.core.values import Interval, Time
 
 
@@ -54,3 +56,19 @@ class CandleStore(Protocol):
     def read(self, key: str, symbol: str, interval: Interval, start: Time, stop: Time) -> list[Candles]: ...
 
     def write(self, key: str, symbol: str, candles: Candles) -> None: ...
+
+
+class Ledger(Protocol):
+    """The history of all facts: what was appended stays as it is, in its order. Safe for several processes at once.
+
+    A stream holds what belongs together; its name is free text, with "/" between its parts. `append` adds one event,
+    which is durable when it returns; it raises, and adds nothing, when the event could not be read back. `scan` hands
+    out the events of a stream from the first on, without holding them all; none for a stream that does not exist. It
+    raises DataError where the history is damaged, rather than leave something out. `streams` names all that is there.
+    """
+
+    def append(self, stream: str, event: Event) -> None: ...
+
+    def scan(self, stream: str) -> Iterator[Event]: ...
+
+    def streams(self) -> Sequence[str]: ...

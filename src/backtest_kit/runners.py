@@ -1,4 +1,4 @@
-"""The runners: what a user starts. `Backtest` replays history through the registered strategies."""
+"""The runners: what a user starts. `Backtest` replays history through the registered strategies, `Live` trades them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from typing import Any
 from msgspec import Struct
 
 from backtest_kit.app import App, default
+from backtest_kit.core.values import Mode
 from backtest_kit.engine.answers import ReadyPath, ReadyText
 from backtest_kit.iteration import Background, Results
-from backtest_kit.results import BacktestResult, file_name, write_whole
+from backtest_kit.live_record import LiveRecord
+from backtest_kit.reporters import report_path
+from backtest_kit.reports.files import write_text
+from backtest_kit.reports.tables import Columns
+from backtest_kit.results import BacktestResult, LiveResult, Result
 
 
 class RunStatus(Struct, frozen=True):
@@ -116,10 +121,11 @@ class BacktestRunner:
         strategy_name: str | None = None,
         exchange_name: str | None = None,
         frame_name: str | None = None,
+        columns: Columns[Any] = None,
     ) -> ReadyText:
-        """The report of the same as markdown."""
+        """The report of the same as markdown. `columns` chooses those of the trades by name, and adds (`Column`)."""
         data = self.get_data(symbol, strategy_name=strategy_name, exchange_name=exchange_name, frame_name=frame_name)
-        return ReadyText(data.to_markdown())
+        return ReadyText(data.to_markdown(columns))
 
     def dump(
         self,
@@ -128,6 +134,7 @@ class BacktestRunner:
         strategy_name: str | None = None,
         exchange_name: str | None = None,
         frame_name: str | None = None,
+        columns: Columns[Any] = None,
         path: str | Path | None = None,
     ) -> ReadyPath:
         """Writes report (`.md`) and trades (`.csv`), each whole or not at all; returns the report's path.
@@ -135,12 +142,66 @@ class BacktestRunner:
         `path` is a folder, or the name of a `.md` file; by default `<dump_folder>/backtest/<strategy>_<symbol>.md`.
         """
         data = self.get_data(symbol, strategy_name=strategy_name, exchange_name=exchange_name, frame_name=frame_name)
-        target = Path(self._app.settings.dump_folder) / "backtest" if path is None else Path(path)
-        if target.suffix != ".md":
-            target = target / f"{file_name(data.facts.strategy_names, data.facts.symbols)}.md"
-        write_whole(target.with_suffix(".csv"), data.to_csv())
-        return ReadyPath(write_whole(target, data.to_markdown()))
+        return _dumped(data, report_path(self._app, "backtest", path, data.facts), columns)
+
+
+class LiveRunner:
+    """Live trading of one `App`; `Live` is that of the default one. What it says is read from the ledger."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def get_data(
+        self,
+        symbol: str | None = None,
+        *,
+        strategy_name: str | None = None,
+        exchange_name: str | None = None,
+        mode: Mode | None = None,
+    ) -> LiveResult:
+        """Trades, events and statistics of everything that was traded under these names, also before a restart.
+
+        `mode` chooses "live" or "paper". Raises ConfigError where the ledger has nothing that fits.
+        """
+        names = (symbol, strategy_name, exchange_name)
+        return LiveRecord.read(self._app.ledger, self._app.settings, *names, mode=mode).result()
+
+    def get_report(
+        self,
+        symbol: str | None = None,
+        *,
+        strategy_name: str | None = None,
+        exchange_name: str | None = None,
+        mode: Mode | None = None,
+        columns: Columns[Any] = None,
+    ) -> ReadyText:
+        """The same as markdown: the latest state of every signal, and the figures over all closed trades."""
+        data = self.get_data(symbol, strategy_name=strategy_name, exchange_name=exchange_name, mode=mode)
+        return ReadyText(data.to_markdown(columns))
+
+    def dump(
+        self,
+        symbol: str | None = None,
+        *,
+        strategy_name: str | None = None,
+        exchange_name: str | None = None,
+        mode: Mode | None = None,
+        columns: Columns[Any] = None,
+        path: str | Path | None = None,
+    ) -> ReadyPath:
+        """Writes report (`.md`) and trades (`.csv`), by default to `<dump_folder>/live/<strategy>_<symbol>.md`."""
+        data = self.get_data(symbol, strategy_name=strategy_name, exchange_name=exchange_name, mode=mode)
+        return _dumped(data, report_path(self._app, "live", path, data.facts), columns)
+
+
+def _dumped(data: Result, target: Path, columns: Columns[Any]) -> ReadyPath:
+    """Writes the report and, beside it, the trades."""
+    report = data.to_markdown(columns)
+    write_text(target.with_suffix(".csv"), data.to_csv())
+    return ReadyPath(write_text(target, report))
 
 
 Backtest = BacktestRunner(default)
-"""Backtests of the default application."""
+"""Backtests of what is registered with the module functions."""
+Live = LiveRunner(default)
+"""Live trading of what is registered with the module functions."""

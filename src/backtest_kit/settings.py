@@ -49,6 +49,7 @@ class Settings(Terms, frozen=True, kw_only=True):
     on_error: Literal["raise", "continue"] = "raise"
     max_events: int = 25
     max_report_rows: int = 250
+    initial_balance: float = 10_000.0
     data_folder: str = "./data"
     dump_folder: str = "./dump"
     cache_candles: bool = True
@@ -201,6 +202,12 @@ _TABLE: tuple[tuple[str, str, Check, str], ...] = (
     ("on_error", "", Choice(("raise", "continue")), "whether an error of a strategy stops a backtest"),
     ("max_events", "events", _COUNT, "how many of the latest events of a kind are kept for its report"),
     ("max_report_rows", "rows", _COUNT, "how many trades a report lists"),
+    (
+        "initial_balance",
+        "quote currency",
+        Number(1e-9, 1e18),
+        "what the account holds when a backtest begins; figures of the account are shares of it",
+    ),
     ("data_folder", "", Folder(), "where candles and state are kept"),
     ("dump_folder", "", Folder(), "where reports are written"),
     ("cache_candles", "", _SWITCH, "whether fetched candles are kept on disk"),

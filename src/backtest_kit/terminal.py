@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from backtest_kit.engine.listeners import Listeners, Subscription
 from backtest_kit.engine.notices import Progress
-from backtest_kit.results import Record
+from backtest_kit.record import Record
 
 NO_BAR = "BACKTEST_KIT_NO_PROGRESS"
 

@@ -104,12 +104,14 @@ def test_the_tree_of_the_architecture_page_is_the_tree_of_the_source() -> None:
 
 def drawn_tree() -> set[str]:
     """The files drawn in the first block of ARCHITECTURE.md, relative to the package."""
-    files, folder = set(), ""
+    files: set[str] = set()
+    folders: list[str] = []
     for line in blocks(ROOT / "ARCHITECTURE.md", "")[0].splitlines()[1:]:
-        match = re.match(r"^(?P<depth>[│ ]*)[├└]── (?P<name>[\w.]+/?)", line)
+        match = re.match(r"^(?P<depth>(?:[│ ]   )*)[├└]── (?P<name>[\w.]+/?)", line)
         assert match, line
+        folders = folders[: len(match["depth"]) // 4]
         if match["name"].endswith("/"):
-            folder = match["name"]
+            folders.append(match["name"])
         else:
-            files.add((folder if match["depth"] else "") + match["name"])
+            files.add("".join(folders) + match["name"])
     return files

@@ -20,9 +20,10 @@ VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "servi
 
 _INNER = {"core", "errors"}
 _ADAPTERS = {"exchanges", "brokers", "stores", "notifiers", "llm"}
-_APP = {"research", "engine", "registry", "settings", "ports", "reports", "results"} | _ADAPTERS | _INNER
+_OUTCOME = {"record", "live_record", "results", "reports", "version"}
+_APP = {"research", "engine", "registry", "settings", "ports"} | _OUTCOME | _ADAPTERS | _INNER
 _FACE = {"declare", "listen", "ambient", "commits"}  # the public functions, side by side
-_RUNNERS = {"app", "iteration", "terminal"} | _FACE | _APP
+_RUNNERS = {"app", "iteration", "terminal", "reporters"} | _FACE | _APP
 
 # Which parts each part may import, beside itself: imports point inwards, and adapters do not know each other.
 REACH: dict[str, set[str]] = {
@@ -35,12 +36,16 @@ REACH: dict[str, set[str]] = {
     "registry": {"ports", "settings"} | _INNER,
     "engine": {"ports", "settings", "registry"} | _INNER,
     "research": {"engine", "reports", "ports", "settings"} | _INNER,
-    "results": {"engine", "reports", "settings"} | _INNER,
-    "terminal": {"results", "engine"} | _INNER,
-    "iteration": {"terminal", "results", "engine"} | _INNER,
+    "version": set(),
+    "results": {"reports", "version"} | _INNER,
+    "live_record": {"results", "reports", "settings", "stores", "ports", "version"} | _INNER,
+    "record": {"engine", "results", "reports", "settings", "version"} | _INNER,
+    "terminal": {"record", "engine"} | _INNER,
+    "iteration": {"terminal", "record", "engine"} | _INNER,
     "testing": {"engine", "ports", "settings"} | _INNER,
     "app": _APP,
     **dict.fromkeys(sorted(_FACE), {"app"} | _APP),
+    "reporters": {"app"} | _APP,
     "runners": _RUNNERS,
     "": {"runners"} | _RUNNERS,
     "web": {"", "runners"} | _RUNNERS,

@@ -40,7 +40,9 @@ def test_json_holds_facts_statistics_trades_and_paths_and_nothing_else_is_on_sta
     fresh_world()
     answer = call("backtest", "up.py", "--symbol", "BTCUSDT", "--symbol", "X", "--param", "loud=yes", "--json")
     data = json.loads(answer.stdout)
-    assert list(data) == ["outcome", "interrupted_at", "facts", "statistics", "books", "trades", "paths"]
+    judged = ["statistics", "account", "significance", "findings"]
+    assert list(data) == ["outcome", "interrupted_at", "facts", *judged, "books", "trades", "paths"]
+    assert list(data["books"][0]) == ["strategy_name", "symbol", *judged]
     assert (data["outcome"], data["interrupted_at"]) == ("finished", None)
     assert data["statistics"]["total_trades"] == len(data["trades"]) > 0
     assert [(book["strategy_name"], book["symbol"]) for book in data["books"]] == [("up", "BTCUSDT"), ("up", "X")]

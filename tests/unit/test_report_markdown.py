@@ -1,4 +1,4 @@
-"""The first report: all that a reader needs to judge a run stands in it, and nothing that is not so."""
+"""The report of a run: all that a reader needs to judge a run stands in it, and nothing that is not so."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ from collections.abc import Sequence
 
 import pytest
 
+from backtest_kit.errors import ConfigError, UnknownNameError
+from backtest_kit.reports.account import Account
+from backtest_kit.reports.diagnosis import Finding
 from backtest_kit.reports.facts import InvalidSignal, RunFacts
-from backtest_kit.reports.markdown import METRICS, backtest_report
-from backtest_kit.reports.statistics import METRIC_NAMES, compute
+from backtest_kit.reports.markdown import backtest_report
+from backtest_kit.reports.metrics import ACCOUNT_METRICS, COST_METRICS, METRICS, SIGNIFICANCE_METRICS
+from backtest_kit.reports.run import RunData
+from backtest_kit.reports.significance import Significance
+from backtest_kit.reports.statistics import METRIC_NAMES
+from backtest_kit.reports.tables import Column
 from backtest_kit.reports.trades import Trade
 
 MINUTE = 60_000
@@ -59,12 +66,16 @@ def facts(**fields: object) -> RunFacts:
 
 
 def report(trades: Sequence[Trade], **fields: object) -> str:
-    return backtest_report("sma_cross on BTCUSDT", compute(trades), trades, facts(**fields))
+    return backtest_report(RunData("sma_cross on BTCUSDT", trades, facts(**fields)))
 
 
 def test_every_metric_has_one_row() -> None:
     assert [each.key for each in METRICS] != []
     assert sorted(each.key for each in METRICS) == sorted(METRIC_NAMES)
+    of_account = [each.key for each in (*ACCOUNT_METRICS, *COST_METRICS)]
+    assert sorted(of_account) == sorted(set(Account.__struct_fields__) - {"missing"})
+    of_significance = [each.key for each in SIGNIFICANCE_METRICS]
+    assert sorted(of_significance) == sorted(set(Significance.__struct_fields__) - {"missing"})
 
 
 def test_the_heading_and_the_run_are_stated() -> None:
@@ -165,25 +176,26 @@ def test_a_strategy_that_was_never_asked_is_said_to_be_so() -> None:
 @pytest.mark.parametrize("hostile", ["<img src=x onerror=alert(1)>", "a\n# heading", "x | y", "`rm`"])
 def test_names_and_notes_cannot_change_the_form_of_the_report(hostile: str) -> None:
     trades = [trade(0, note=hostile, symbol=hostile, strategy_name=hostile, close_reason=hostile)]
-    text = backtest_report(
-        hostile,
-        compute(trades),
-        trades,
-        facts(
-            symbols=(hostile,),
-            strategy_names=(hostile,),
-            exchange_name=hostile,
-            frame_name=hostile,
-            settings={hostile: hostile},
-            invalid_signals=(InvalidSignal(START, hostile),),
-            invalid_signal_count=1,
-        ),
+    hostile_facts = facts(
+        symbols=(hostile,),
+        strategy_names=(hostile,),
+        exchange_name=hostile,
+        frame_name=hostile,
+        settings={hostile: hostile},
+        invalid_signals=(InvalidSignal(START, hostile),),
+        invalid_signal_count=1,
+        data_hash=hostile,
+        version=hostile,
     )
+    run = RunData(hostile, trades, hostile_facts)
+    run.__dict__["findings"] = (Finding("hostile", "note", hostile, 1.0),)
+    own = Column[Trade](hostile, hostile, lambda each: each.note, str)
+    text = backtest_report(run, columns=["*", own])
     assert "<" not in text
-    assert text.count("\n#") == 3
+    assert text.count("\n#") == 7
     assert {line.replace(r"\|", "").count("|") for line in text.split("\n") if line.startswith("|")} == {
         4,
-        19,
+        20,
     }
     assert "`" not in text.replace(r"\`", "")
 
@@ -192,3 +204,77 @@ def test_the_report_ends_with_one_line_feed() -> None:
     text = report([trade()])
     assert text.endswith("|\n")
     assert not text.endswith("\n\n")
+
+
+def test_what_stands_out_is_said_before_the_numbers_with_its_gravity() -> None:
+    run = RunData("r", [trade()], facts())
+    run.__dict__["findings"] = (Finding("costs", "serious", "Costs took 80 % of the profit | all of it.", 80.0),)
+    text = backtest_report(run)
+    assert "## What stands out\n\n- serious: Costs took 80 % of the profit \\| all of it.\n" in text
+    assert text.index("## What stands out") < text.index("## Metrics")
+
+
+def test_without_findings_nothing_is_said_to_stand_out() -> None:
+    run = RunData("r", [trade()], facts())
+    run.__dict__["findings"] = ()
+    assert "stands out" not in backtest_report(run)
+
+
+def test_the_account_is_stated_in_money_and_over_time() -> None:
+    text = report([trade(pnl_cost=25.0)])
+    assert "| Initial balance | 10000.00 |  |\n| Final balance | 10025.00 |  |\n| Return | 0.25 % |  |\n" in text
+    assert "| Yearly growth (CAGR) | N/A | needs 14 days, has 1 |" in text
+
+
+def test_costs_lead_from_the_profit_before_them_to_the_profit_after() -> None:
+    text = report([trade(pnl_cost=6.0, fees=3.0, slippage=1.0), trade(1, pnl_cost=0.0)])
+    assert (
+        "## Costs\n\n- Profit before costs: 10.00\n- Fees: 3.00\n- Slippage: 1.00\n"
+        "- Share of the profit before costs: 40.00 %\n- Profit after costs: 6.00\n"
+    ) in text
+
+
+def test_costs_without_a_profit_before_them_have_no_share_of_it() -> None:
+    text = report([trade(pnl_cost=-6.0, fees=3.0, slippage=1.0)])
+    assert "- Share of the profit before costs: N/A (no profit before costs)\n" in text
+
+
+def test_significance_states_intervals_or_why_there_are_none() -> None:
+    profits = [1.0, -0.5, 0.8, -0.2, 1.1, 0.3, -0.7, 0.9, 0.4, 0.6, 0.2, -0.1]
+    run = RunData("r", [trade(i, pnl_percent=each) for i, each in enumerate(profits)], facts(), trials=7)
+    found, text = run.significance, backtest_report(run)
+    assert found.avg_pnl is not None
+    assert f"| Mean profit per trade | {found.avg_pnl.low:.4f} to {found.avg_pnl.high:.4f} % |  |" in text
+    assert "| Variants tried | 7 |  |" in text
+    assert "| Mean profit per trade | N/A | needs 10 trades, has 1 |" in report([trade()])
+
+
+def test_what_the_run_was_made_of_is_stated_where_it_is_known() -> None:
+    text = report([trade()], data_hash="6f0a", version="1.2.3", ended_at=START + 60 * MINUTE)
+    assert "- Ended before its stop, at: 2024-01-01T01:00Z\n" in text
+    assert "- Fingerprint of the candles: 6f0a\n- Version of the package: 1.2.3\n" in text
+    unknown = report([trade()], ended_at=START + 1440 * MINUTE)
+    assert "Ended before" not in unknown
+    assert "Fingerprint" not in unknown
+
+
+def test_columns_choose_order_and_add_those_of_the_trades() -> None:
+    reward = Column[Trade]("reward", "Reward", lambda each: each.pnl_percent * 2, "{:.1f}".format)
+    text = backtest_report(RunData("r", [trade()], facts()), columns=["note", "symbol", reward, "fees"])
+    assert text.endswith(
+        "| Note | Symbol | Reward | Fees |\n| --- | --- | --- | --- |\n| trade 0 | BTCUSDT | 1.2 | 0.00 |\n"
+    )
+
+
+def test_an_unknown_column_is_refused_even_without_trades() -> None:
+    with pytest.raises(UnknownNameError, match="unknown column 'symbl'; did you mean 'symbol'"):
+        backtest_report(RunData("r", [], facts()), columns=["symbl"])
+    with pytest.raises(ConfigError, match="at least one column"):
+        backtest_report(RunData("r", [], facts()), columns=[])
+
+
+def test_the_number_of_listed_trades_is_that_of_the_run() -> None:
+    text = backtest_report(RunData("r", [trade(number) for number in range(5)], facts(), max_rows=2))
+    assert "The last 2 of 5." in text
+    assert "| trade 2 |" not in text
+    assert "| trade 3 |" in text

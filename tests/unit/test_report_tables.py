@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 import pytest
 
 from backtest_kit.reports.tables import (
-    CSV_FIELDS,
     TRADE_COLUMNS,
     Column,
     markdown_table,
     minute,
     plain,
     price,
-    trades_csv,
 )
 from backtest_kit.reports.trades import Trade
 
@@ -94,35 +89,3 @@ def test_a_time_is_an_iso_minute_in_utc() -> None:
 
 def test_column_keys_are_unique() -> None:
     assert len({each.key for each in TRADE_COLUMNS}) == len(TRADE_COLUMNS)
-
-
-def test_csv_holds_every_field_of_every_trade_with_all_digits() -> None:
-    rows = list(csv.DictReader(io.StringIO(trades_csv([trade(), trade(peak_pnl_percent=0.1, ambiguous=True)]))))
-    assert tuple(rows[0]) == CSV_FIELDS
-    assert rows[0]["opened_at"] == "2024-01-01T00:00:00Z"
-    assert rows[0]["pnl_percent"] == "1.23456789"
-    assert rows[0]["price_close"] == "1.234567e-05"
-    assert rows[0]["duration_minutes"] == "90.0"
-    assert (rows[0]["peak_pnl_percent"], rows[1]["peak_pnl_percent"]) == ("", "0.1")
-    assert (rows[0]["ambiguous"], rows[1]["ambiguous"]) == ("false", "true")
-
-
-def test_csv_of_no_trades_is_its_heading() -> None:
-    assert trades_csv([]) == ",".join(CSV_FIELDS) + "\n"
-
-
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1"])
-def test_csv_text_that_looks_like_a_formula_gets_an_apostrophe(text: str) -> None:
-    (row,) = csv.DictReader(io.StringIO(trades_csv([trade(note=text)]), newline=""))
-    assert row["note"] == "'" + text.replace("\r", "\n")
-
-
-def test_csv_numbers_below_zero_stay_numbers() -> None:
-    (row,) = csv.DictReader(io.StringIO(trades_csv([trade(pnl_percent=-1.5)])))
-    assert float(row["pnl_percent"]) == -1.5
-
-
-def test_csv_keeps_notes_of_several_lines_with_quotes_and_commas() -> None:
-    note = 'first, "second"\nthird'
-    (row,) = csv.DictReader(io.StringIO(trades_csv([trade(note=note)]), newline=""))
-    assert row["note"] == note

@@ -36,6 +36,7 @@ def backtest(
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor keep candles on disk.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print data only, as JSON.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log what happens; show tracebacks.")] = False,
+    html: Annotated[bool, typer.Option("--html", help="Write the report as a page for a browser, too.")] = False,
     dump_folder: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Default: ./dump")] = None,
     no_dump: Annotated[bool, typer.Option("--no-dump", help="Write neither report nor trades.")] = False,
 ) -> None:
@@ -43,6 +44,8 @@ def backtest(
 
     A `.env` in the folder of FILE counts before that of the working folder.
     """
+    if html and no_dump:
+        raise typer.BadParameter("--html writes a file, and --no-dump says to write none")
     with reported(verbose):
         logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(message)s")
         with _data_alone() if as_json else contextlib.nullcontext():
@@ -59,7 +62,8 @@ def backtest(
                 **choices.settings(setting or (), no_cache),
             )
             played = play(record, quiet=as_json, verbose=verbose)
-        finish(played, None if no_dump else dump_folder or record.plan.settings.dump_folder, as_json=as_json)
+        folder = None if no_dump else dump_folder or record.plan.settings.dump_folder
+        finish(played, folder, as_json=as_json, html=html)
 
 
 def _data_alone() -> contextlib.AbstractContextManager[object]:

@@ -36,6 +36,7 @@ def demo(
     ] = 90,
     symbol: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Repeatable; any name will do.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print data only, as JSON.")] = False,
+    html: Annotated[bool, typer.Option("--html", help="Write the report as a page for a browser, too.")] = False,
     dump_folder: Annotated[
         Path | None, typer.Option("--dump-folder", "--out", metavar="FOLDER", help="Default: ./dump")
     ] = None,
@@ -52,4 +53,4 @@ def demo(
         frame = default.frames.add(FrameSchema.of(f"{days}-days", start=START, end=START + days * _DAY))
         record = default.backtest(symbol or SYMBOLS, STRATEGIES, "demo", frame.name)
         played = play(record, quiet=as_json)
-        finish(played, dump_folder or default.settings.dump_folder, as_json=as_json, after=WHAT_NEXT)
+        finish(played, dump_folder or default.settings.dump_folder, as_json=as_json, html=html, after=WHAT_NEXT)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import typer
@@ -13,10 +13,18 @@ import typer
 from backtest_kit.cli.failures import INTERRUPTED, say
 from backtest_kit.cli.play import Played
 from backtest_kit.cli.user_code import shown
-from backtest_kit.reports.markdown import METRICS
+from backtest_kit.reports.diagnosis import Finding, one_line
+from backtest_kit.reports.files import file_name, write_text
+from backtest_kit.reports.metrics import METRICS
+from backtest_kit.reports.sparkline import prints_blocks, sparkline
 from backtest_kit.reports.statistics import Statistics
-from backtest_kit.reports.tables import minute, plain
-from backtest_kit.results import BacktestResult, file_name, write_whole
+from backtest_kit.reports.tables import NOT_AVAILABLE, minute
+from backtest_kit.results import BacktestResult
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
 COLUMNS = {
     "total_trades": "Trades",
@@ -28,20 +36,26 @@ COLUMNS = {
 }
 _CAPTION = "Profit: percent of the money in a trade, after costs, added up. Drawdown: with all money in every trade."
 _PARTIAL = "Positions open then are not in it; frame and candles are stated as they were planned."
+_MARKS = {"serious": ("!!", "bold red"), "warning": ("!", "yellow"), "note": ("-", "dim")}
+_SPARKS = 12  # characters for the course of an account
+_NAME, _SENTENCE = 100, 500  # the most characters that a name and a sentence may have
 _WIDTH_OF_A_FILE = 120  # characters; what a pipe or a file gets, which has no width of its own
 
 
-def finish(played: Played, dump_folder: str | Path | None, *, as_json: bool, after: str = "") -> None:
+def finish(
+    played: Played, dump_folder: str | Path | None, *, as_json: bool, html: bool = False, after: str = ""
+) -> None:
     """Prints the result and writes the files (None: no files); exit code 130 where Ctrl-C ended the run.
 
-    The table comes first, so that it is there even if the folder cannot be written.
+    With `html` the page is one of the files. The table comes first, so that it is there even if the folder cannot be
+    written.
     """
     if not played.record.books():
         say("interrupted before the first candle: there is nothing to report")
         raise typer.Exit(INTERRUPTED)
     if not as_json:
         show(played)
-    paths = {} if dump_folder is None else write(played, dump_folder)
+    paths = {} if dump_folder is None else write(played, dump_folder, html)
     if as_json:
         print_json(played, paths)
     for name, path in paths.items() if not as_json else ():
@@ -53,28 +67,47 @@ def finish(played: Played, dump_folder: str | Path | None, *, as_json: bool, aft
 
 
 def show(played: Played) -> None:
-    """The table on standard output: a row for each strategy and symbol, one for all trades, and notes on it."""
+    """The table on standard output: a row for each strategy and symbol, one for all trades, and notes on it.
+
+    Below it the account, and what the rules of `reports/diagnosis.py` have noticed about all trades together.
+    """
     from rich.console import Console
+    from rich.text import Text
+
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE, highlight=False)
+    rows = list(_rows(played))
+    whole = rows[-1][2]
+    console.print(_table(rows, console))
+    for note in (_CAPTION, _account(whole), *_notes(played, whole)):
+        console.print(Text(note))
+    if whole.findings:
+        console.print(_list(whole.findings))
+
+
+def _table(rows: Sequence[tuple[str, str, BacktestResult]], console: Console) -> Table:
+    """The rows as a table; with the course of the account in each, where the terminal is wide enough for it."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table()
+    table, with_equity = Table(), console.width >= _WIDTH_OF_A_FILE
     for title in ("Strategy", "Symbol"):
         table.add_column(title, overflow="fold")
     for title in COLUMNS.values():
         table.add_column(title, justify="right")
-    rows = list(_rows(played))
-    for strategy_name, symbol, result in rows:
-        cells = (strategy_name, symbol, *_figures(result.statistics))
-        table.add_row(*map(Text, cells), end_section=result is rows[-2][2])
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE, highlight=False)
-    console.print(table)
-    for note in (_CAPTION, *_notes(played, rows[-1][2])):
-        console.print(Text(note))
+    if with_equity:
+        table.add_column("Equity", no_wrap=True)
+    for number, (strategy_name, symbol, result) in enumerate(rows, start=1):
+        names = (Text(one_line(each, _NAME)) for each in (strategy_name, symbol))
+        equity = [_equity(result, console)] if with_equity else []
+        table.add_row(*names, *_figures(result.statistics), *equity, end_section=number == len(rows) - 1)
+    return table
 
 
-def write(played: Played, dump_folder: str | Path) -> dict[str, Path]:
-    """Writes report and trades under `<dump_folder>/backtest/`; those of an interrupted run are marked as partial."""
+def write(played: Played, dump_folder: str | Path, html: bool = False) -> dict[str, Path]:
+    """Writes the report, the page and the trades under `<dump_folder>/backtest/`.
+
+    Those of an interrupted run are marked as partial.
+    """
     record = played.record
     data = record.result()
     name = file_name(record.plan.strategy_names, record.plan.symbols)
@@ -82,10 +115,12 @@ def write(played: Played, dump_folder: str | Path) -> dict[str, Path]:
     if played.interrupted_at is not None:
         name += ".partial"
         title, rest = text.split("\n", 1)
+        data.title += f" (partial: {_interrupted(played.interrupted_at)})"
         text = f"{title}\n\n**Partial: {_interrupted(played.interrupted_at)}. {_PARTIAL}**\n{rest}"
     folder = Path(dump_folder) / "backtest"
-    trades = write_whole(folder / f"{name}.csv", data.to_csv())
-    return {"report": write_whole(folder / f"{name}.md", text), "trades": trades}
+    trades = write_text(folder / f"{name}.csv", data.to_csv())
+    page = {"html": data.html(folder / f"{name}.html")} if html else {}
+    return {"report": write_text(folder / f"{name}.md", text), **page, "trades": trades}
 
 
 def print_json(played: Played, paths: dict[str, Path]) -> None:
@@ -95,15 +130,25 @@ def print_json(played: Played, paths: dict[str, Path]) -> None:
         "outcome": played.record.run.outcome if played.interrupted_at is None else "interrupted",
         "interrupted_at": played.interrupted_at,
         "facts": whole.facts,
-        "statistics": whole.statistics,
+        **_judged(whole),
         "books": [
-            {"strategy_name": strategy_name, "symbol": symbol, "statistics": result.statistics}
+            {"strategy_name": strategy_name, "symbol": symbol, **_judged(result)}
             for strategy_name, symbol, result in books
         ],
         "trades": whole.trades,
         "paths": {name: str(path) for name, path in paths.items()},
     }
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n")
+
+
+def _judged(result: BacktestResult) -> dict[str, object]:
+    """The figures of a result as data, and what was noticed about it."""
+    return {
+        "statistics": result.statistics,
+        "account": result.account,
+        "significance": result.significance,
+        "findings": result.findings,
+    }
 
 
 def _rows(played: Played) -> Iterator[tuple[str, str, BacktestResult]]:
@@ -115,34 +160,75 @@ def _rows(played: Played) -> Iterator[tuple[str, str, BacktestResult]]:
     yield "all", "", played.record.result()
 
 
-def _figures(statistics: Statistics) -> list[str]:
+def _figures(statistics: Statistics) -> Iterator[Text]:
+    """The figures of `COLUMNS`; what was earned with a plus, and green or red where there are colours."""
+    from rich.text import Text
+
     metrics: dict[str, Any] = {each.key: each for each in METRICS}
-    return [metrics[key].text(statistics) for key in COLUMNS]
+    for key in COLUMNS:
+        text = metrics[key].text(statistics)
+        earned = statistics.total_pnl if key == "total_pnl" else 0.0
+        yield Text(f"+{text}" if earned > 0 else text, style=_colour(earned))
+
+
+def _colour(earned: float) -> str:
+    return "green" if earned > 0 else "red" if earned < 0 else ""
+
+
+def _equity(result: BacktestResult, console: Console) -> Text:
+    """The course of the account that only these trades are made with, in a dozen characters."""
+    from rich.text import Text
+
+    line = sparkline(result.curve.equity, _SPARKS, ascii_only=not prints_blocks(console.encoding))
+    return Text(line, style=_colour(result.account.total_return))
+
+
+def _account(whole: BacktestResult) -> str:
+    account = whole.account
+    balance = f"{account.initial_balance:,.2f} became {account.final_balance:,.2f} ({account.total_return:+.2f} %)"
+    sharpe = NOT_AVAILABLE if account.sharpe_ratio is None else f"{account.sharpe_ratio:.2f}"
+    drawdown = f"max drawdown {account.max_drawdown:.2f} %"
+    return f"Account: {balance}, {drawdown}, Sharpe of daily returns, per year: {sharpe}"
+
+
+def _list(findings: Sequence[Finding]) -> Table:
+    """The findings below each other, each with the mark of its severity in front."""
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 1))
+    for each in findings:
+        mark, style = _MARKS[each.severity]
+        grid.add_row(Text(mark, style=style), Text(one_line(each.text, _SENTENCE)))
+    return grid
 
 
 def _notes(played: Played, whole: BacktestResult) -> Iterator[str]:
-    """What a reader of the table must know to judge it."""
-    facts = whole.facts
+    """What a reader of the table must know to judge it, as far as the findings do not say it."""
+    facts, found = whole.facts, {each.rule for each in whole.findings}
     if played.interrupted_at is not None:
         yield _interrupted(played.interrupted_at)
     else:
         yield f"{facts.candles} candles of one minute in {facts.duration_seconds:.2f} s"
-    if not whole.trades:
-        yield f"No trades were closed. Of {facts.decisions} decisions {facts.no_signal} gave no signal."
-    if facts.invalid_signals:
+    if facts.invalid_signals and "invalid_signals" not in found:
         first = facts.invalid_signals[0]
-        yield f"invalid signals: {facts.invalid_signal_count}; the first at {minute(first.time)}: {first.reason}"
-    for count, what in (
-        (facts.risk_rejections, "signals refused by risk rules"),
-        (facts.not_enough_history, "decisions without enough history"),
-        (facts.ambiguous, "trades of which one candle reached stop and target (the stop was taken)"),
-        (len(facts.gaps), "gaps in the candles"),
-        (played.failures, "errors of user code that did not end the run"),
+        reason = one_line(first.reason, _SENTENCE)
+        yield f"invalid signals: {facts.invalid_signal_count}; the first at {minute(first.time)}: {reason}"
+    for count, what, rule in (
+        (facts.risk_rejections, "signals refused by risk rules", "risk_rejections"),
+        (facts.not_enough_history, "decisions without enough history", "not_enough_history"),
+        (
+            facts.ambiguous,
+            "trades of which one candle reached stop and target (the stop was taken)",
+            "ambiguous_candles",
+        ),
+        (len(facts.gaps), "gaps in the candles", "gaps"),
+        (played.failures, "errors of user code that did not end the run", ""),
     ):
-        if count:
+        if count and rule not in found:
             yield f"{what}: {count}"
     if facts.settings:
-        yield "settings: " + ", ".join(f"{name} = {plain(value)}" for name, value in facts.settings.items())
+        yield "settings: " + ", ".join(f"{name} = {one_line(value, _NAME)}" for name, value in facts.settings.items())
 
 
 def _interrupted(time: int) -> str:

@@ -19,8 +19,8 @@ from backtest_kit.core.values import Time
 from backtest_kit.engine.listeners import Subscription
 from backtest_kit.engine.notices import DoneBacktest, Failure, Progress
 from backtest_kit.iteration import Results
+from backtest_kit.record import Record
 from backtest_kit.reports.tables import minute
-from backtest_kit.results import Record
 from backtest_kit.terminal import NO_BAR
 
 _SHOW_CURSOR = "\x1b[?25h"

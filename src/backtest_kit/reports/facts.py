@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from backtest_kit.core.values import Time
+from backtest_kit.core.values import Mode, Time
 
 
 class InvalidSignal(Struct, frozen=True):
@@ -25,7 +25,8 @@ class RunFacts(Struct, frozen=True, kw_only=True):
     `invalid_signals` holds the first few of `invalid_signal_count`. `ambiguous` counts trades that closed on
     a candle that reached both stop and take profit, `frame_end_closes` those that were open when the frame
     ended, `gaps` are the [start, stop) without candles, `errors` failures of user code that did not end the
-    run. `settings` are those that differ from the defaults.
+    run. `settings` are those that differ from the defaults. `ended_at` is how far the run came, epoch ms; None: to its
+    end. `data_hash` stands for all its candles: another one means other data. `version` is that of the package.
     """
 
     symbols: tuple[str, ...]
@@ -47,3 +48,12 @@ class RunFacts(Struct, frozen=True, kw_only=True):
     errors: int
     settings: Mapping[str, object]
     duration_seconds: float
+    ended_at: Time | None = None
+    data_hash: str = ""
+    version: str = ""
+    mode: Mode = "backtest"
+
+    @property
+    def is_backtest(self) -> bool:
+        """Whether candles, decisions, gaps and duration were counted; live trading has no end to count up to."""
+        return self.mode == "backtest"

@@ -1,133 +1,87 @@
-"""The first report of a backtest as Markdown: what was run, what came of it, and the closed trades.
+"""The report of a run as Markdown: what was run, what came of it, what to think of it, and the closed trades.
 
 Pure text from facts; where it is written to is not decided here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from msgspec import Struct
-
+from backtest_kit.reports.account import Account
+from backtest_kit.reports.diagnosis import Finding
 from backtest_kit.reports.facts import RunFacts
-from backtest_kit.reports.pooled import Heat, SymbolStatistics, heat
-from backtest_kit.reports.statistics import Statistics, why_missing
+from backtest_kit.reports.kinds.heat import COLUMNS, HeatStatistics
+from backtest_kit.reports.metrics import (
+    ACCOUNT_METRICS,
+    COST_METRICS,
+    METRICS,
+    SIGNIFICANCE_METRICS,
+    Line,
+    lines,
+    metrics_table,
+)
+from backtest_kit.reports.report import bullets, listed
+from backtest_kit.reports.run import RunData
+from backtest_kit.reports.significance import LEVEL
 from backtest_kit.reports.tables import (
+    FURTHER_TRADE_COLUMNS,
     NOT_AVAILABLE,
     TRADE_COLUMNS,
-    Column,
-    count,
+    Columns,
+    chosen,
     four_digits,
     markdown_table,
     minute,
-    one_digit,
     plain,
     two_digits,
 )
 from backtest_kit.reports.trades import Trade, total
 
-MAX_ROWS = 250
 MAX_GAPS = 20
+MAX_FINDING = 1000  # characters
 
 
-class Metric(Struct, frozen=True):
-    """A metric as a reader meets it: `key` in `Statistics`, plain name, unit, how its number is written."""
+def backtest_report(run: RunData, columns: Columns[Trade] = None) -> str:
+    """The report of a run: heading, facts, findings, metrics, account, costs, significance, symbols, trades.
 
-    key: str
-    title: str
-    unit: str
-    format: Callable[[Any], str]
-
-    def text(self, statistics: Statistics) -> str:
-        """The value with its unit, or N/A."""
-        value = getattr(statistics, self.key)
-        return NOT_AVAILABLE if value is None else f"{self.format(value)} {self.unit}".rstrip()
-
-
-METRICS = (
-    Metric("total_trades", "Closed trades", "", count),
-    Metric("win_count", "Winners", "", count),
-    Metric("loss_count", "Losers", "", count),
-    Metric("win_rate", "Win rate", "%", two_digits),
-    Metric("total_pnl", "Total profit (sum over trades)", "%", four_digits),
-    Metric("avg_pnl", "Mean profit per trade", "%", four_digits),
-    Metric("median_pnl", "Median profit per trade", "%", four_digits),
-    Metric("avg_win", "Mean win", "%", four_digits),
-    Metric("avg_loss", "Mean loss", "%", four_digits),
-    Metric("std_dev", "Standard deviation per trade", "%", four_digits),
-    Metric("max_drawdown", "Maximum drawdown (whole account in every trade)", "%", two_digits),
-    Metric("profit_factor", "Profit factor", "", four_digits),
-    Metric("expectancy", "Expectancy per trade", "%", four_digits),
-    Metric("certainty_ratio", "Mean win / mean loss", "", four_digits),
-    Metric("sharpe_ratio", "Sharpe ratio per trade", "", four_digits),
-    Metric("annualized_sharpe_ratio", "Sharpe ratio per year", "", four_digits),
-    Metric("sortino_ratio", "Sortino ratio per trade", "", four_digits),
-    Metric("calmar_ratio", "Calmar ratio", "", four_digits),
-    Metric("recovery_factor", "Recovery factor", "", four_digits),
-    Metric("expected_yearly_returns", "Expected yearly return", "%", two_digits),
-    Metric("trades_per_year", "Trades per year", "", one_digit),
-    Metric("avg_duration", "Mean duration", "min", one_digit),
-    Metric("avg_win_duration", "Mean duration of winners", "min", one_digit),
-    Metric("avg_loss_duration", "Mean duration of losers", "min", one_digit),
-    Metric("max_win_streak", "Longest winning streak", "trades", count),
-    Metric("max_loss_streak", "Longest losing streak", "trades", count),
-    Metric("avg_consecutive_win_pnl", "Mean profit of a winning streak", "%", four_digits),
-    Metric("avg_consecutive_loss_pnl", "Mean loss of a losing streak", "%", four_digits),
-    Metric("avg_peak_pnl", "Mean best moment of a trade", "%", four_digits),
-    Metric("avg_fall_pnl", "Mean worst moment of a trade", "%", four_digits),
-    Metric("peak_profit_pnl", "Best moment of any trade", "%", four_digits),
-    Metric("max_drawdown_pnl", "Worst moment of any trade", "%", four_digits),
-    Metric("median_step_size", "Median step between closing prices", "%", four_digits),
-    Metric("buyer_pressure", "Buyer pressure (share of steps up)", "", four_digits),
-    Metric("seller_pressure", "Seller pressure (share of steps down)", "", four_digits),
-    Metric("buyer_strength", "Buyer strength (share of distance up)", "", four_digits),
-    Metric("seller_strength", "Seller strength (share of distance down)", "", four_digits),
-    Metric("pressure_imbalance", "Strength of buyers less that of sellers", "", four_digits),
-    Metric("trend", "Trend of closing prices", "", plain),
-    Metric("trend_strength", "Slope of the trend", "%/day", four_digits),
-    Metric("trend_confidence", "Fit of the trend (R²)", "", four_digits),
-)
-"""Every metric of `Statistics`, in the order in which reports show them."""
-
-_HEAT_KEYS = ("total_trades", "win_rate", "total_pnl", "profit_factor", "sharpe_ratio", "max_drawdown")
-
-
-def backtest_report(
-    title: str, statistics: Statistics, trades: Sequence[Trade], facts: RunFacts, max_rows: int = MAX_ROWS
-) -> str:
-    """The report: heading, the run, metrics, a row for each of several symbols, the last `max_rows` trades.
-
-    `statistics` are those of all `trades`. Without trades it says so, and why.
+    It lists the last `run.max_rows` trades; `columns` chooses, orders and adds to their columns, see `chosen`. Without
+    trades it says so, and why. Raises UnknownNameError for a column that there is not.
     """
-    parts = [f"# {plain(title)}", _run_section(trades, facts)]
-    if not trades:
-        return _joined([*parts, _nothing_section(facts)])
-    parts.append("## Metrics\n\n" + metrics_table(statistics))
-    if len({each.symbol for each in trades}) > 1:
-        parts.append("## By symbol\n\n" + heat_table(heat(trades)))
-    return _joined([*parts, _trades_section(trades, max_rows)])
+    wanted = chosen(TRADE_COLUMNS, columns, FURTHER_TRADE_COLUMNS)
+    parts = [f"# {plain(run.title)}", _run_section(run.trades, run.facts)]
+    if not run.trades:
+        return _joined([*parts, _nothing_section(run.facts)])
+    if run.findings:
+        parts.append(_findings_section(run.findings))
+    parts += [
+        "## Metrics\n\nPer trade, in percent of the money in it.\n\n" + metrics_table(METRICS, run.statistics),
+        "## Account\n\nOver time, in percent of the account.\n\n" + metrics_table(ACCOUNT_METRICS, run.account),
+        _costs_section(run.trades, run.account),
+        f"## Significance\n\n{_INTERVALS}\n\n" + metrics_table(SIGNIFICANCE_METRICS, run.significance),
+    ]
+    if len({each.symbol for each in run.trades}) > 1:
+        parts.append("## By symbol\n\n" + markdown_table(COLUMNS, HeatStatistics.of(run.heat).with_pooled()))
+    return _joined([*parts, "## Closed trades\n\n" + listed(wanted, run.trades, run.max_rows)])
 
 
-def metrics_table(statistics: Statistics) -> str:
-    """Every metric with its plain name, its value and unit, and the reason where there is none."""
-    columns: tuple[Column[Metric], ...] = (
-        Column("title", "Metric", lambda metric: metric.title),
-        Column("value", "Value", lambda metric: metric.text(statistics), str),
-        Column("why", "Why not", lambda metric: why_missing(statistics, metric.key)),
+_INTERVALS = f"Where a range is given, it holds the true figure with {LEVEL:g} % confidence."
+
+
+def _findings_section(findings: Sequence[Finding]) -> str:
+    return "## What stands out\n\n" + "\n".join(
+        f"- {each.severity}: {plain(each.text, MAX_FINDING)}" for each in findings
     )
-    return markdown_table(columns, METRICS)
 
 
-def heat_table(found: Heat) -> str:
-    """One row a symbol and one for all trades pooled into one sample."""
-    columns: list[Column[SymbolStatistics]] = [Column("symbol", "Symbol", lambda row: row.symbol)]
-    columns += [_heat_column(each) for each in METRICS if each.key in _HEAT_KEYS]
-    return markdown_table(columns, [*found.symbols, SymbolStatistics("all, pooled", found.portfolio)])
-
-
-def _heat_column(metric: Metric) -> Column[SymbolStatistics]:
-    return Column(metric.key, metric.title, lambda row: metric.text(row.statistics), str)
+def _costs_section(trades: Sequence[Trade], account: Account) -> str:
+    earned = total(each.pnl_cost for each in trades)
+    return "## Costs\n\n" + bullets(
+        [
+            Line("Profit before costs", two_digits(earned + account.fees + account.slippage)),
+            *lines(COST_METRICS, account),
+            Line("Profit after costs", two_digits(earned)),
+        ]
+    )
 
 
 def _run_section(trades: Sequence[Trade], facts: RunFacts) -> str:
@@ -143,6 +97,12 @@ def _run_lines(trades: Sequence[Trade], facts: RunFacts) -> Iterator[tuple[str, 
     yield "Candles", f"{facts.candles} of one minute, in {facts.duration_seconds:.2f} s"
     yield "Decisions", f"{facts.decisions}, of which {facts.no_signal} gave no signal"
     yield "Settings that differ from the defaults", _settings(facts)
+    if facts.ended_at is not None and facts.ended_at < facts.stop:
+        yield "Ended before its stop, at", minute(facts.ended_at)
+    if facts.data_hash:
+        yield "Fingerprint of the candles", plain(facts.data_hash)
+    if facts.version:
+        yield "Version of the package", plain(facts.version)
     yield from _troubles(facts)
     if facts.ambiguous:
         yield "Ambiguous candles (stop and take profit both reached)", _ambiguous(trades, facts)
@@ -201,13 +161,6 @@ def _why_nothing(facts: RunFacts) -> Iterator[str]:
 
 def _times(number: int) -> str:
     return {0: "never", 1: "once"}.get(number, f"{number} times")
-
-
-def _trades_section(trades: Sequence[Trade], max_rows: int) -> str:
-    shown = trades[max(0, len(trades) - max_rows) :]
-    which = f"All {len(trades)}." if len(shown) == len(trades) else f"The last {len(shown)} of {len(trades)}."
-    table = markdown_table(TRADE_COLUMNS, shown)
-    return f"## Closed trades\n\n{which} The metrics are over all of them.\n\n{table}"
 
 
 def _settings(facts: RunFacts) -> str:

@@ -1,4 +1,4 @@
-"""Tables as data: columns that know their title, their value and its format; rows become Markdown or CSV.
+"""Tables as data: columns that know their title, their value and its format; rows become Markdown.
 
 Text that users, markets or language models wrote can neither break a table, nor bring HTML or formulas with
 it.
@@ -6,33 +6,34 @@ it.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from msgspec import Struct
 
 from backtest_kit.core.values import Time
+from backtest_kit.errors import ConfigError, UnknownNameError
 from backtest_kit.reports.trades import Trade
 
 Row = TypeVar("Row")
 
 NOT_AVAILABLE = "N/A"
+ALL = "*"
 MAX_CELL = 200  # characters: a note of a language model can be pages long
 _ESCAPES = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {each: "\\" + each for each in "\\`|[]*~"},
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\n")
+_NUMBERS = (float, int, bool)
 
 
-def plain(value: object) -> str:
-    """Text as one Markdown cell: one line, nothing invisible, no markup, at most 200 characters of it."""
+def plain(value: object, most: int = MAX_CELL) -> str:
+    """Text as one Markdown cell: one line, nothing invisible, no markup, at most `most` characters of it."""
     text = " ".join(str(value).split())
-    text = "".join(each for each in text if each.isprintable())
-    return (text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…").translate(_ESCAPES)
+    if not text.isprintable():
+        text = "".join(each for each in text if each.isprintable())
+    return (text if len(text) <= most else text[: most - 1] + "…").translate(_ESCAPES)
 
 
 def minute(time: Time) -> str:
@@ -71,7 +72,7 @@ def multiple(value: float) -> str:
 class Column(Struct, Generic[Row], frozen=True):
     """One column: `key` is its name, `title` heads it, `value` reads it from a row, `format` writes it.
 
-    A value of None is written as N/A.
+    A value of None is written as N/A. What is no number is made plain after `format`, whatever that returns.
     """
 
     key: str
@@ -81,12 +82,49 @@ class Column(Struct, Generic[Row], frozen=True):
 
     def cell(self, row: Row) -> str:
         value = self.value(row)
-        return NOT_AVAILABLE if value is None else self.format(value)
+        if value is None:
+            return NOT_AVAILABLE
+        text = self.format(value)
+        return text if self.format is plain or type(value) in _NUMBERS else plain(text)
+
+
+Columns: TypeAlias = Iterable[str | Column[Row]] | None
+"""A choice of columns: keys of known ones and `Column`s of one's own, in order; None for the usual ones."""
+
+
+def chosen(
+    usual: Sequence[Column[Row]], wanted: Columns[Row], further: Sequence[Column[Row]] = ()
+) -> tuple[Column[Row], ...]:
+    """The columns of a table: `wanted` in its order, or `usual` where it is None.
+
+    A key stands for the column of that name among `usual` and `further`, a `Column` for itself, and "*" for all usual
+    ones that are not named beside it: `["*", Column("r", "R", …)]` adds one, or replaces that of the same key. A key
+    that is named twice keeps its first place and its last meaning. Raises UnknownNameError for a key that there is not,
+    and ConfigError for no columns at all.
+    """
+    if wanted is None:
+        return tuple(usual)
+    asked = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+    known = {each.key: each for each in (*usual, *further)}
+    named = {each.key if isinstance(each, Column) else each for each in asked}
+    found: dict[str, Column[Row]] = {}
+    for each in asked:
+        if isinstance(each, Column):
+            found[each.key] = each
+        elif each == ALL:
+            found |= {column.key: column for column in usual if column.key not in named}
+        elif each in known:
+            found[each] = known[each]
+        else:
+            raise UnknownNameError("column", str(each), known)
+    if not found:
+        raise ConfigError("a table needs at least one column; None gives the usual ones")
+    return tuple(found.values())
 
 
 def markdown_table(columns: Sequence[Column[Row]], rows: Iterable[Row]) -> str:
     """A Markdown table: heading, rule, one line a row; without a line feed at the end."""
-    lines = [[each.title for each in columns], ["---"] * len(columns)]
+    lines = [[plain(each.title) for each in columns], ["---"] * len(columns)]
     lines += [[each.cell(row) for each in columns] for row in rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
@@ -113,25 +151,17 @@ TRADE_COLUMNS: tuple[Column[Trade], ...] = (
 )
 """The columns of a trades table, in their order; a table of one's own picks from them by `key`."""
 
-CSV_FIELDS = (*Trade.__struct_fields__, "duration_minutes")
-
-
-def trades_csv(trades: Iterable[Trade]) -> str:
-    """All trades with all their fields as CSV: times ISO in UTC, numbers in full, None as an empty cell.
-
-    A text that a spreadsheet would take for a formula gets an apostrophe in front.
-    """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(CSV_FIELDS)
-    writer.writerows([_csv_cell(name, getattr(trade, name)) for name in CSV_FIELDS] for trade in trades)
-    return out.getvalue()
-
-
-def _csv_cell(name: str, value: object) -> object:
-    if isinstance(value, str):
-        text = value.replace("\r\n", "\n").replace("\r", "\n")
-        return "'" + text if text.lstrip(" ").startswith(_FORMULA) else text
-    if name in ("opened_at", "closed_at") and isinstance(value, int):
-        return datetime.fromtimestamp(value / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return str(value).lower() if isinstance(value, bool) else value
+FURTHER_TRADE_COLUMNS: tuple[Column[Trade], ...] = (
+    Column("signal_id", "Signal", lambda trade: trade.signal_id),
+    Column("price_take_profit", "Take profit", lambda trade: trade.price_take_profit, price),
+    Column("price_stop_loss", "Stop loss", lambda trade: trade.price_stop_loss, price),
+    Column("fees", "Fees", lambda trade: trade.fees, two_digits),
+    Column("slippage", "Slippage", lambda trade: trade.slippage, two_digits),
+    Column("peak_at", "Best at (UTC)", lambda trade: trade.peak_at, minute),
+    Column("peak_price", "Best price", lambda trade: trade.peak_price, price),
+    Column("trough_at", "Worst at (UTC)", lambda trade: trade.trough_at, minute),
+    Column("trough_price", "Worst price", lambda trade: trade.trough_price, price),
+    Column("ambiguous", "Ambiguous", lambda trade: "yes" if trade.ambiguous else "no"),
+    Column("pnl_percent_if_ambiguous", "Otherwise %", lambda trade: trade.pnl_percent_if_ambiguous, four_digits),
+)
+"""Columns that a trades table shows only when they are asked for."""

@@ -5,23 +5,49 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import reduce
 from operator import add, attrgetter
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from backtest_kit.core.values import MINUTE, Side, Time
+from backtest_kit.core.events import SignalClosed
+from backtest_kit.core.position import Milestone, Position, profit
+from backtest_kit.core.values import MINUTE, Side, Terms, Time
 
 MIN_TRADES = 10
+
+
+LegKind: TypeAlias = Literal["entry", "average", "partial_profit", "partial_loss", "partial_close", "exit"]
+
+
+class Leg(Struct, frozen=True):
+    """One order of a trade: money that went in or came out at a price, before slippage.
+
+    `cost` is the money (quote currency, before leverage) that it put in, or, of an exit, how much of the money put in
+    it let go of; all legs in and all legs out of a trade add up to the same.
+    """
+
+    time: Time
+    kind: LegKind
+    price: float
+    cost: float
+
+    @property
+    def is_entry(self) -> bool:
+        return self.kind in ("entry", "average")
 
 
 class Trade(Struct, frozen=True, kw_only=True):
     """One closed trade. Times are epoch ms, prices quote currency per unit, `cost` and `pnl_cost` money.
 
-    `price_open` is the effective entry over all `entries`, `cost` all that was invested. Percentages are of
-    the invested money, after costs; `peak_pnl_percent` and `trough_pnl_percent` are the best and the worst
-    while the trade was open, None when they were not recorded. `ambiguous`: one candle reached both the stop
-    and the take profit; the stop was taken, and `pnl_percent_if_ambiguous` is what the other answer would
-    have given.
+    `price_open` is the effective entry over all `entries`, `cost` all that was invested. Percentages are of the
+    invested money, after costs; `peak_pnl_percent` and `trough_pnl_percent` are the best and the worst while the trade
+    was open, None when they were not recorded, with the minutes `peak_at` and `trough_at` and prices.
+    `price_take_profit` and `price_stop_loss` are the levels as they stood in the end. `fees` and `slippage` are what
+    they took, in money: without them the trade would have made `pnl_cost + fees + slippage`. `legs` are its orders and
+    `milestones` what it passed on its way, both in order of time; empty when not recorded. An `isolated` position
+    cannot lose more than its own money. `ambiguous`: one candle reached both the stop and the take profit; the stop was
+    taken, and `pnl_percent_if_ambiguous` is what the other answer would have given.
     """
 
     symbol: str
@@ -40,14 +66,89 @@ class Trade(Struct, frozen=True, kw_only=True):
     entries: int = 1
     partials: int = 0
     leverage: float = 1.0
+    isolated: bool = False
     note: str = ""
     signal_id: str = ""
     ambiguous: bool = False
     pnl_percent_if_ambiguous: float | None = None
+    price_take_profit: float | None = None
+    price_stop_loss: float | None = None
+    peak_at: Time | None = None
+    peak_price: float | None = None
+    trough_at: Time | None = None
+    trough_price: float | None = None
+    fees: float = 0.0
+    slippage: float = 0.0
+    legs: tuple[Leg, ...] = ()
+    milestones: tuple[Milestone, ...] = ()
 
     @property
     def duration_minutes(self) -> float:
         return (self.closed_at - self.opened_at) / MINUTE
+
+
+def trade_of(event: SignalClosed, terms: Terms) -> Trade:
+    """The record of a closed position; `terms` are those that it was traded on."""
+    position, signal, pnl = event.position, event.position.signal, event.pnl
+    fees, slippage = _costs(event, terms)
+    return Trade(
+        symbol=event.symbol,
+        strategy_name=event.strategy_name,
+        position=signal.position,
+        opened_at=position.pending_at,
+        closed_at=event.time,
+        price_open=pnl.price_open,
+        price_close=pnl.price_close,
+        cost=pnl.invested,
+        pnl_percent=pnl.percent,
+        pnl_cost=pnl.cost,
+        close_reason=event.close_reason,
+        peak_pnl_percent=position.peak.percent,
+        trough_pnl_percent=position.trough.percent,
+        entries=len(position.entries),
+        partials=len(position.exits),
+        leverage=signal.leverage,
+        isolated=signal.isolated,
+        note=signal.note,
+        signal_id=signal.id,
+        ambiguous=event.ambiguous,
+        pnl_percent_if_ambiguous=event.alternative.percent if event.alternative else None,
+        price_take_profit=position.price_take_profit,
+        price_stop_loss=position.price_stop_loss,
+        peak_at=position.peak.time,
+        peak_price=position.peak.price,
+        trough_at=position.trough.time,
+        trough_price=position.trough.price,
+        fees=fees,
+        slippage=slippage,
+        legs=legs_of(position, event.time, pnl.price_close),
+        milestones=position.milestones,
+    )
+
+
+def legs_of(position: Position, closed_at: Time | None = None, price: float = 0.0) -> tuple[Leg, ...]:
+    """The orders of a position so far; with the one that closed it, where `closed_at` is given."""
+    first, *others = position.entries
+    legs = [Leg(first.time, "entry", first.price, first.cost)]
+    legs += [Leg(each.time, "average", each.price, each.cost) for each in others]
+    kinds: dict[str, LegKind] = {"profit": "partial_profit", "loss": "partial_loss", "close": "partial_close"}
+    legs += [Leg(each.time, kinds[each.kind], each.price, each.basis * each.percent / 100) for each in position.exits]
+    if len(legs) > 1:
+        legs.sort(key=attrgetter("time"))
+    if closed_at is not None and position.basis > 0:
+        legs.append(Leg(closed_at, "exit", price, position.basis))
+    return tuple(legs)
+
+
+def _costs(event: SignalClosed, terms: Terms) -> tuple[float, float]:
+    """What fees and slippage took, in money. A real fill has no modelled slippage, and names its own fee."""
+    if not terms.fee_percent and not terms.slippage_percent:
+        return 0.0, 0.0
+    position, price = event.position, event.pnl.price_close
+    net = profit(position, price, terms).cost
+    without_fee = profit(position, price, replace(terms, fee_percent=0.0)).cost
+    without_both = profit(position, price, replace(terms, fee_percent=0.0, slippage_percent=0.0)).cost
+    return without_fee - net, without_both - without_fee
 
 
 class Missing(Struct, frozen=True):
