@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import reduce
-from operator import attrgetter, xor
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from operator import attrgetter
 
 from msgspec import Struct
 
@@ -50,7 +50,7 @@ class Plan(Struct, frozen=True):
 
 
 class BookResult(Struct, frozen=True):
-    """What one book has done so far. `reached` is how far it has come, epoch ms."""
+    """What one book has done so far. `reached` is how far it has come, epoch ms; `gaps` are those it has met."""
 
     symbol: str
     strategy_name: str
@@ -69,12 +69,13 @@ class BookResult(Struct, frozen=True):
 
     @classmethod
     def of(cls, book: Book) -> BookResult:
-        tally, tape = book.tally, book.tape
+        tally, tape, reached = book.tally, book.tape, book.context.when
+        gaps = ((tape.time(first), tape.time(stop)) for first, stop in book.gaps)
         return cls(
             symbol=book.source.symbol,
             strategy_name=book.source.strategy_name,
-            reached=book.context.when,
-            candles=book.candles_done,
+            reached=reached,
+            candles=min(tape.row(reached), book.ticks.last) - book.ticks.first,
             decisions=tally.decisions,
             no_signal=tally.no_signal,
             invalid=tuple(InvalidSignal(each.time, "; ".join(each.reasons)) for each in tally.invalid),
@@ -82,7 +83,7 @@ class BookResult(Struct, frozen=True):
             risk_rejections=tally.risk_rejections,
             not_enough_history=tally.not_enough_history,
             errors=tally.errors,
-            gaps=tuple((tape.time(first), tape.time(stop)) for first, stop in book.gaps),
+            gaps=tuple((start, min(stop, reached)) for start, stop in gaps if start < reached),
             events=tuple(tally.facts),
             closed=tuple(tally.closed),
         )
@@ -99,6 +100,11 @@ class Record:
         self._books: tuple[BookResult, ...] | None = None
         self._minutes: dict[str, Candles] = {}
         self._pictures: dict[str, tuple[Prices, int]] = {}
+
+    @property
+    def start(self) -> Time:
+        """When the frame begins."""
+        return self.plan.start
 
     def finish(self) -> None:
         """Keeps what the books have done, and lets go of them."""
@@ -118,9 +124,9 @@ class Record:
             for each in self.books()
             if symbol in (None, each.symbol) and strategy_name in (None, each.strategy_name)
         ]
-        pictures = [self._picture(each.symbol, each.reached) for each in {book.symbol: book for book in books}.values()]
+        pictures = [self._picture(each) for each in dict.fromkeys(book.symbol for book in books)]
         settings = self.plan.settings
-        facts = self._facts(books, [mark for _, mark in pictures])
+        facts = self._facts(books, {prices.symbol: mark for prices, mark in pictures})
         return BacktestResult(
             f"Backtest of {', '.join(facts.strategy_names)} on {', '.join(facts.symbols)}",
             sorted((trade_of(event, settings) for book in books for event in book.closed), key=attrgetter("closed_at")),
@@ -142,14 +148,15 @@ class Record:
             for book in self.run.books
         }
 
-    def _picture(self, symbol: str, reached: Time) -> tuple[Prices, int]:
+    def _picture(self, symbol: str) -> tuple[Prices, int]:
         """The candles for pictures and the fingerprint of all; made when first asked for, since most runs are not.
 
-        Candles that the run has not come to are in neither: its strategy may be the one who asks.
+        Candles that no strategy has come to are in neither: it may be a strategy who asks.
         """
         if symbol in self._pictures:
             return self._pictures[symbol]
         has_ended = self._books is not None
+        reached = max(book.reached for book in self.books() if book.symbol == symbol)
         minutes = (self._minutes if has_ended else self._candles())[symbol].between(self.plan.start, reached)
         made = Prices(symbol, coarse(minutes, _PICTURE_CANDLES)), fingerprint(minutes)
         if has_ended:
@@ -157,7 +164,7 @@ class Record:
             del self._minutes[symbol]
         return made
 
-    def _facts(self, books: Sequence[BookResult], marks: Sequence[int]) -> RunFacts:
+    def _facts(self, books: Sequence[BookResult], marks: Mapping[str, int]) -> RunFacts:
         plan = self.plan
         invalid = sorted((each for book in books for each in book.invalid), key=attrgetter("time"))
         closed = [event for book in books for event in book.closed]
@@ -182,6 +189,14 @@ class Record:
             errors=sum(book.errors for book in books),
             settings=differing(plan.settings),
             duration_seconds=self.run.seconds,
-            data_hash=f"{reduce(xor, marks, 0):016x}",
+            data_hash=_data_hash(marks),
             version=__version__,
         )
+
+
+def _data_hash(marks: Mapping[str, int]) -> str:
+    """One fingerprint of the candles of all symbols, whatever their order; that of a single one is its own."""
+    if len(marks) == 1:
+        return "".join(f"{mark:016x}" for mark in marks.values())
+    text = "\n".join(f"{mark:016x} {symbol}" for symbol, mark in sorted(marks.items()))
+    return blake2b(text.encode(errors="replace"), digest_size=8).hexdigest() if marks else ""

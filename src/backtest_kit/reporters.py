@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from backtest_kit.app import App, default
 from backtest_kit.core.events import Event
 from backtest_kit.core.values import Mode
 from backtest_kit.engine.answers import ReadyPath, ReadyText
-from backtest_kit.errors import ConfigError
-from backtest_kit.live_record import LiveRecord
+from backtest_kit.errors import ConfigError, UnknownNameError
+from backtest_kit.live_record import LIVE_MODES, LiveRecord
 from backtest_kit.reports.facts import RunFacts
 from backtest_kit.reports.files import file_name, write_text
 from backtest_kit.reports.kinds.commits import strategy_commits
@@ -31,6 +32,8 @@ from backtest_kit.reports.trades import Trade
 from backtest_kit.results import Result
 
 Found = TypeVar("Found", bound=Subject)
+
+_COMPARISON = "Comparison of strategies"
 
 
 class Material(Struct, frozen=True):
@@ -110,17 +113,27 @@ class Reporter(Generic[Found]):
         mode: Mode | None,
     ) -> Material:
         names = (symbol, strategy_name, exchange_name)
-        if mode in (None, "backtest"):
-            try:
-                record = self._app.find(symbol, strategy_name, exchange_name, frame_name)
-            except ConfigError:
-                if mode == "backtest" or frame_name is not None:
-                    raise
-            else:
-                result: Result = record.result(symbol, strategy_name)
-                return Material(result.facts, result.trades, result.events, record.timings())
-        live = LiveRecord.read(self._app.ledger, self._app.settings, *names, mode=mode)
-        return Material(live.facts(), live.trades, live.events, ())
+        if mode in LIVE_MODES:
+            return _traded(LiveRecord.read(self._app.ledger, self._app.settings, *names, mode=mode))
+        if mode not in (None, "backtest"):
+            raise UnknownNameError("mode", mode, ("backtest", *LIVE_MODES))
+        try:
+            record = self._app.find(*names, frame_name)
+        except ConfigError as wrong:
+            if mode == "backtest" or frame_name is not None:
+                raise
+            return self._traded_at_least(names, wrong)
+        result: Result = record.result(symbol, strategy_name)
+        return Material(result.facts, result.trades, result.events, record.timings())
+
+    def _traded_at_least(self, names: tuple[str | None, str | None, str | None], wrong: ConfigError) -> Material:
+        """Live trading of these names; where there is none, `wrong` says why there is no backtest either."""
+        try:
+            return _traded(LiveRecord.read(self._app.ledger, self._app.settings, *names))
+        except ConfigError as error:
+            if isinstance(wrong, UnknownNameError):
+                raise wrong from None
+            raise ConfigError(f"{wrong}; {error}") from None
 
 
 class WalkerReporter:
@@ -138,17 +151,7 @@ class WalkerReporter:
         metric: str = "sharpe_ratio",
     ) -> WalkerStatistics:
         """The strategies ranked by a metric, the best first. Raises UnknownNameError for a metric that is none."""
-        record = self._app.find(symbol, None, exchange_name, frame_name)
-        place = (record.plan.exchange_name, record.plan.frame_name, record.plan.start, record.plan.stop)
-        runs: dict[str, Result] = {}
-        for each in reversed(self._app.records):
-            plan = each.plan
-            if (plan.exchange_name, plan.frame_name, plan.start, plan.stop) != place:
-                continue
-            if plan.symbols == record.plan.symbols or symbol in plan.symbols:
-                for name in plan.strategy_names:
-                    runs.setdefault(name, each.result(symbol, name))
-        return comparison(runs, metric)
+        return comparison(self._runs(symbol, exchange_name, frame_name), metric)
 
     def get_report(
         self,
@@ -161,7 +164,7 @@ class WalkerReporter:
     ) -> ReadyText:
         """The comparison as markdown."""
         data = self.get_data(symbol, exchange_name=exchange_name, frame_name=frame_name, metric=metric)
-        return ReadyText(data.to_markdown("Comparison of strategies", columns, self._app.settings.max_report_rows))
+        return ReadyText(data.to_markdown(_COMPARISON, columns, self._app.settings.max_report_rows))
 
     def dump(
         self,
@@ -174,18 +177,34 @@ class WalkerReporter:
         path: str | Path | None = None,
     ) -> ReadyPath:
         """Writes it whole or not at all, by default to `<dump_folder>/walker/<strategies>_<symbols>.md`."""
-        names = {"exchange_name": exchange_name, "frame_name": frame_name}
-        data = self.get_data(symbol, **names, metric=metric)
-        record = self._app.find(symbol, None, exchange_name, frame_name)
-        facts = record.result(symbol).facts
-        text = data.to_markdown("Comparison of strategies", columns, self._app.settings.max_report_rows)
+        runs = self._runs(symbol, exchange_name, frame_name)
+        facts = replace(next(iter(runs.values())).facts, strategy_names=tuple(sorted(runs)))
+        text = comparison(runs, metric).to_markdown(_COMPARISON, columns, self._app.settings.max_report_rows)
         return ReadyPath(write_text(report_path(self._app, "walker", path, facts), text))
+
+    def _runs(self, symbol: str | None, exchange_name: str | None, frame_name: str | None) -> dict[str, Result]:
+        """The latest result of each strategy, the latest first. Raises ConfigError when nothing fits."""
+        record = self._app.find(symbol, None, exchange_name, frame_name)
+        place = (record.plan.exchange_name, record.plan.frame_name, record.plan.start, record.plan.stop)
+        runs: dict[str, Result] = {}
+        for each in reversed(self._app.records):
+            plan = each.plan
+            if (plan.exchange_name, plan.frame_name, plan.start, plan.stop) != place:
+                continue
+            if plan.symbols == record.plan.symbols or symbol in plan.symbols:
+                for name in plan.strategy_names:
+                    runs.setdefault(name, each.result(symbol, name))
+        return runs
+
+
+def _traded(live: LiveRecord) -> Material:
+    return Material(live.facts(), live.trades, live.events, ())
 
 
 def report_path(app: App, kind: str, path: str | Path | None, facts: RunFacts) -> Path:
     """Where a report is written: the `.md` file named, or one in the folder named or of its kind."""
     target = Path(app.settings.dump_folder) / kind if path is None else Path(path)
-    return target if target.suffix == ".md" else target / f"{file_name(facts.strategy_names, facts.symbols)}.md"
+    return target if target.suffix.lower() == ".md" else target / f"{file_name(facts.strategy_names, facts.symbols)}.md"
 
 
 Schedule = Reporter(default, "schedule", "Scheduled signals", lambda run: schedule(run.events))

@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import asdict
 
+from backtest_kit.reports.diagnosis import RULES
+from backtest_kit.reports.metrics import ACCOUNT_METRICS, COST_METRICS, METRICS, SIGNIFICANCE_METRICS, Metric
 from backtest_kit.settings import SETTINGS, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,6 +84,31 @@ def test_every_setting_is_explained_with_its_default_and_unit() -> None:
     }
     expected = {f"`{name}`": ["", f"`{name}`", *cells, ""] for name, cells in setting_cells().items()}
     assert rows == expected
+
+
+@pytest.mark.parametrize(
+    ("heading", "metrics"),
+    [
+        ("Per trade", METRICS),
+        ("The account", (*ACCOUNT_METRICS, *COST_METRICS)),
+        ("Significance", SIGNIFICANCE_METRICS),
+    ],
+)
+def test_every_figure_is_explained_once_in_its_chapter(heading: str, metrics: Sequence[Metric]) -> None:
+    assert sorted(names_in_chapter(heading)) == sorted(each.key for each in metrics)
+
+
+def test_every_rule_that_notices_something_is_explained() -> None:
+    assert sorted(names_in_chapter("What stands out")) == sorted(RULES)
+
+
+def names_in_chapter(heading: str) -> list[str]:
+    """The names in the first cells of the tables of a chapter of the page on statistics."""
+    page = (ROOT / "docs/statistics.md").read_text("utf-8")
+    chapter = re.split(r"^## ", page, flags=re.MULTILINE)
+    own = next(each for each in chapter if each.startswith(f"{heading}\n"))
+    cells = [line.split("|")[1] for line in own.splitlines() if line.startswith("| `")]
+    return [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
 
 
 def setting_cells() -> dict[str, list[str]]:

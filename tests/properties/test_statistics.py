@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
+from functools import reduce
+from itertools import groupby
+from operator import add
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backtest_kit.reports.pooled import heat
-from backtest_kit.reports.statistics import METRIC_NAMES, compute
-from backtest_kit.reports.trades import Trade
+from backtest_kit.reports.statistics import METRIC_NAMES, Equity, compute, equity_walk
+from backtest_kit.reports.trades import Sample, Trade, total
 
 DAY = 86_400_000
 START = 1_704_067_200_000
@@ -97,3 +102,41 @@ def test_the_symbols_add_up_to_the_pool(given_trades: list[Trade]) -> None:
     assert sum(each.win_count for each in rows) == found.portfolio.win_count
     assert math.isclose(sum(each.total_pnl for each in rows), found.portfolio.total_pnl, rel_tol=1e-9, abs_tol=1e-9)
     assert found.portfolio.max_win_streak == max((each.max_win_streak for each in rows), default=0)
+
+
+@given(st.lists(st.floats(allow_nan=False), max_size=300))
+def test_a_total_is_added_left_to_right_to_the_last_bit(values: list[float]) -> None:
+    by_hand = reduce(add, values, 0.0)
+    for found in (total(values), total(iter(values)), total(np.array(values))):
+        assert repr(found) == repr(by_hand)  # tells 0.0 from -0.0, and takes NaN for NaN
+
+
+@given(samples)
+def test_the_account_is_the_one_that_is_followed_trade_by_trade(given_trades: list[Trade]) -> None:
+    last_first = given_trades[::-1]
+    ordered = sorted(last_first, key=lambda each: each.closed_at)
+    assert equity_walk(Sample.of(given_trades).in_closing_order()) == _followed(ordered)
+
+
+@given(st.lists(trades(), min_size=1, max_size=25), st.integers(1, 40))
+def test_runs_are_those_that_are_met_trade_by_trade(given_trades: list[Trade], times: int) -> None:
+    pnls = [each.pnl_percent for each in given_trades for _ in range(times)]
+    found = compute([each for each in given_trades for _ in range(times)])
+    runs = [list(run) for sign, run in groupby(pnls, key=np.sign) if sign > 0]
+    assert found.max_win_streak == max(map(len, runs), default=0)
+    if runs:
+        assert found.avg_consecutive_win_pnl is not None
+        assert math.isclose(found.avg_consecutive_win_pnl, math.fsum(map(math.fsum, runs)) / len(runs), rel_tol=1e-12)
+
+
+def _followed(trades: Sequence[Trade]) -> Equity:
+    equity, peak, drawdown = 1.0, 1.0, 0.0
+    for each in trades:
+        lowest = equity * (1 + min(each.trough_pnl_percent or 0.0, 0.0) / 100)
+        drawdown = max(drawdown, (peak - lowest) / peak * 100)
+        equity *= 1 + each.pnl_percent / 100
+        if lowest <= 0 or equity <= 0:
+            return Equity(0.0, 100.0, blown=True)
+        peak = max(peak, equity)
+        drawdown = max(drawdown, (peak - equity) / peak * 100)
+    return Equity(equity, drawdown, blown=False)

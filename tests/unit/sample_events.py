@@ -16,6 +16,7 @@ from backtest_kit.core.events import (
     IdlePing,
     LossReached,
     MaxDrawdown,
+    OrderAnswered,
     ProfitReached,
     RiskRejected,
     SchedulePing,
@@ -59,6 +60,7 @@ EVENTS: tuple[Event, ...] = (
     Committed(SOURCE, LATER, "trailing_stop", 104.0, -1.5, False, "too near", position=POSITION),
     RiskRejected(SOURCE, START, 100.0, SIGNAL, "careful", "three are open", "limit", 3),
     SignalInvalid(SOURCE, START, 100.0, ("stop above entry", "take below entry"), SIGNAL),
+    OrderAnswered(SOURCE, START, "bk01", "open", 2, "done", 100.1, 1.0, 0.1, "", False),
 )
 
 

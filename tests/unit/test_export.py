@@ -27,7 +27,7 @@ from backtest_kit.errors import ConfigError
 from backtest_kit.reports.encoders import CSV_FIELDS, csv_pieces, json_line, parquet_pieces, trades_csv
 from backtest_kit.reports.export import export
 from backtest_kit.reports.files import write_whole
-from backtest_kit.reports.flat import BOOK_EVENTS
+from backtest_kit.reports.flat import BOOK_EVENTS, laid_out
 from backtest_kit.reports.rows import Rows
 from backtest_kit.reports.trades import Trade
 from benchmarks import export as benchmark
@@ -127,6 +127,13 @@ def test_events_of_all_kinds_share_one_table() -> None:
     assert invalid["reasons"] == "stop above entry; take below entry"
     assert by_action["idle"]["signal_id"] == ""
     assert by_action["active"]["pnl_percent"] != ""
+
+
+def test_a_row_has_the_same_cells_alone_and_among_others() -> None:
+    sheet, rows = laid_out([*EVENTS, *EVENTS[::-1]])
+    alone = [sheet.cells(row) for row in rows]
+    assert [list(cells) for cells in zip(*sheet.columns(rows), strict=True)] == alone
+    assert alone[: len(EVENTS)] == alone[: len(EVENTS) - 1 : -1]
 
 
 def test_the_columns_of_events_do_not_depend_on_which_of_them_happened() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,16 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import typer
+from msgspec import Struct
 
 from backtest_kit.cli.failures import INTERRUPTED, say
 from backtest_kit.cli.play import Played
 from backtest_kit.cli.user_code import shown
+from backtest_kit.core.values import Time
+from backtest_kit.reports.account import Account
 from backtest_kit.reports.diagnosis import Finding, one_line
+from backtest_kit.reports.encoders import json_line
+from backtest_kit.reports.facts import RunFacts
 from backtest_kit.reports.files import file_name, write_text
 from backtest_kit.reports.metrics import METRICS
+from backtest_kit.reports.significance import Significance
 from backtest_kit.reports.sparkline import prints_blocks, sparkline
 from backtest_kit.reports.statistics import Statistics
 from backtest_kit.reports.tables import NOT_AVAILABLE, minute
+from backtest_kit.reports.trades import Trade
 from backtest_kit.results import BacktestResult
 
 if TYPE_CHECKING:
@@ -50,6 +59,8 @@ def finish(
     With `html` the page is one of the files. The table comes first, so that it is there even if the folder cannot be
     written.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a name that this terminal cannot show must not cost the report
     if not played.record.books():
         say("interrupted before the first candle: there is nothing to report")
         raise typer.Exit(INTERRUPTED)
@@ -126,29 +137,67 @@ def write(played: Played, dump_folder: str | Path, html: bool = False) -> dict[s
 def print_json(played: Played, paths: dict[str, Path]) -> None:
     """Everything as one JSON object on standard output: times are epoch ms, figures that cannot be said are null."""
     *books, (_, _, whole) = _rows(played)
-    data = {
-        "outcome": played.record.run.outcome if played.interrupted_at is None else "interrupted",
-        "interrupted_at": played.interrupted_at,
-        "facts": whole.facts,
-        **_judged(whole),
-        "books": [
-            {"strategy_name": strategy_name, "symbol": symbol, **_judged(result)}
-            for strategy_name, symbol, result in books
-        ],
-        "trades": whole.trades,
-        "paths": {name: str(path) for name, path in paths.items()},
-    }
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n")
+    told = _Told(
+        outcome=played.record.run.outcome if played.interrupted_at is None else "interrupted",
+        interrupted_at=played.interrupted_at,
+        facts=whole.facts,
+        statistics=whole.statistics,
+        account=whole.account,
+        significance=whole.significance,
+        findings=whole.findings,
+        books=[_judged(*each) for each in books],
+        trades=whole.trades,
+        paths={name: str(path) for name, path in paths.items()},
+    )
+    text = msgspec.json.format(json_line(told), indent=2).decode()
+    sys.stdout.write(text if _prints(text) else json.dumps(json.loads(text), indent=2))
+    sys.stdout.write("\n")
 
 
-def _judged(result: BacktestResult) -> dict[str, object]:
-    """The figures of a result as data, and what was noticed about it."""
-    return {
-        "statistics": result.statistics,
-        "account": result.account,
-        "significance": result.significance,
-        "findings": result.findings,
-    }
+class _Told(Struct, frozen=True, kw_only=True):
+    """What is printed as JSON, in its order."""
+
+    outcome: str | None
+    interrupted_at: Time | None
+    facts: RunFacts
+    statistics: Statistics
+    account: Account
+    significance: Significance
+    findings: Sequence[Finding]
+    books: Sequence[_ToldBook]
+    trades: Sequence[Trade]
+    paths: dict[str, str]
+
+
+class _ToldBook(Struct, frozen=True, kw_only=True):
+    """One strategy on one symbol: its figures as data, and what was noticed about it."""
+
+    strategy_name: str
+    symbol: str
+    statistics: Statistics
+    account: Account
+    significance: Significance
+    findings: Sequence[Finding]
+
+
+def _judged(strategy_name: str, symbol: str, result: BacktestResult) -> _ToldBook:
+    return _ToldBook(
+        strategy_name=strategy_name,
+        symbol=symbol,
+        statistics=result.statistics,
+        account=result.account,
+        significance=result.significance,
+        findings=result.findings,
+    )
+
+
+def _prints(text: str) -> bool:
+    """Whether standard output, in the encoding that it has, can take the text; JSON can do without all but ASCII."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _rows(played: Played) -> Iterator[tuple[str, str, BacktestResult]]:

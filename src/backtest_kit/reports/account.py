@@ -67,7 +67,7 @@ def account(curve: EquityCurve, trades: Sequence[Trade]) -> Account:
     equity, days = curve.equity, float(curve.times[-1] - curve.times[0]) / DAY
     by_day = daily(curve)
     returns = returns_of(by_day.equity)
-    lacking, before_costs = _lacking(by_day), _before_costs(trades)
+    lacking, costs = _lacking(by_day), _Costs.of(trades)
     fall, fall_days = _deepest_fall(curve)
     growth = cagr(float(equity[0]), float(equity[-1]), days)
     figures: dict[str, Figure] = {
@@ -77,8 +77,8 @@ def account(curve: EquityCurve, trades: Sequence[Trade]) -> Account:
         **_against_benchmark(curve, by_day.benchmark, returns, lacking),
         **_exposure(curve),
         "time_in_market": _time_in_market(curve, trades),
-        "turnover": _turnover(curve, trades, before_costs, days),
-        "cost_share": _cost_share(trades, before_costs),
+        "turnover": _turnover(curve, trades, costs.before, days),
+        "cost_share": _cost_share(costs),
         "best_day": float(returns.max()) * 100 if len(returns) else _NO_DAY,
         "worst_day": float(returns.min()) * 100 if len(returns) else _NO_DAY,
     }
@@ -91,8 +91,8 @@ def account(curve: EquityCurve, trades: Sequence[Trade]) -> Account:
         days=days,
         max_drawdown=fall,
         max_drawdown_days=fall_days,
-        fees=math.fsum([each.fees for each in trades]),
-        slippage=math.fsum([each.slippage for each in trades]),
+        fees=costs.fees,
+        slippage=costs.slippage,
         missing=reasons,
         **{name: said.get(name) for name in figures},
     )
@@ -227,8 +227,8 @@ def _time_in_market(curve: EquityCurve, trades: Sequence[Trade]) -> Figure:
     if len(times) == 1:
         return _NO_DAY
     lost = float(times[min(alive, len(times) - 1)])
-    opened = np.minimum(np.array([each.opened_at for each in trades]), lost)
-    closed = np.minimum(np.array([each.closed_at for each in trades]), lost)
+    opened = np.minimum(np.array([each.opened_at for each in trades], dtype=np.float64), lost)
+    closed = np.minimum(np.array([each.closed_at for each in trades], dtype=np.float64), lost)
     order = np.argsort(opened, kind="stable")
     until = np.maximum.accumulate(closed[order])
     since = np.maximum(opened[order], np.append(-np.inf, until)[:-1])
@@ -248,14 +248,23 @@ def _turnover(curve: EquityCurve, trades: Sequence[Trade], before_costs: Floats,
     return float((went_in + came_out).sum()) / float(curve.equity.mean()) / (days / YEAR)
 
 
-def _cost_share(trades: Sequence[Trade], before_costs: Floats) -> Figure:
+class _Costs(Struct, frozen=True, eq=False):
+    """What fees and slippage took of all trades together, and the profit of every trade before them, in money."""
+
+    fees: float
+    slippage: float
+    before: Floats
+
+    @classmethod
+    def of(cls, trades: Sequence[Trade]) -> _Costs:
+        fees, slippage = [each.fees for each in trades], [each.slippage for each in trades]
+        before = np.array([each.pnl_cost for each in trades], dtype=np.float64) + np.array(fees) + np.array(slippage)
+        return cls(math.fsum(fees), math.fsum(slippage), before)
+
+
+def _cost_share(costs: _Costs) -> Figure:
     """Fees and slippage in percent of the profit that all trades together made before them."""
-    profit = float(before_costs.sum())
+    profit = float(costs.before.sum())
     if profit <= 0:
-        return Missing("no profit before costs" if len(trades) else "no trades")
-    return math.fsum([each.fees + each.slippage for each in trades]) / profit * 100
-
-
-def _before_costs(trades: Sequence[Trade]) -> Floats:
-    """The profit of every trade before fees and slippage, in money."""
-    return np.array([each.pnl_cost + each.fees + each.slippage for each in trades], dtype=np.float64)
+        return Missing("no profit before costs" if len(costs.before) else "no trades")
+    return (costs.fees + costs.slippage) / profit * 100

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import accumulate
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
-from backtest_kit.reports.trades import MIN_TRADES, Trade, median, total
+from backtest_kit.core.candles import Floats
+from backtest_kit.reports.trades import MIN_TRADES, Trade, median, numbered, total
 
 if TYPE_CHECKING:
     from backtest_kit.reports.run import RunData
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 Severity: TypeAlias = Literal["note", "warning", "serious"]
 Noticed: TypeAlias = tuple[Severity, float, str]
 """What a rule answers: how grave it is, its number, and the sentence."""
+Parts: TypeAlias = tuple[Sequence[str], NDArray[np.int64]]
+"""The names of parts, and of every trade the number of the part that it belongs to."""
 
 MOST_SERIOUS_FIRST: tuple[Severity, ...] = ("serious", "warning", "note")
 FEW_TRADES = 30
@@ -72,12 +75,9 @@ def _many(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _net(trades: Sequence[Trade]) -> float:
-    return total(each.pnl_cost for each in trades)
-
-
-def _costs(trades: Sequence[Trade]) -> float:
-    return total(each.fees + each.slippage for each in trades)
+def _profits(trades: Sequence[Trade]) -> Floats:
+    """What every trade made, in money."""
+    return np.array([each.pnl_cost for each in trades], dtype=np.float64)
 
 
 def _no_trades(run: RunData) -> Noticed | None:
@@ -111,7 +111,7 @@ def _account_blown(run: RunData) -> Noticed | None:
 
 
 def _liquidations(run: RunData) -> Noticed | None:
-    number = sum(each.close_reason == "liquidation" for each in run.trades)
+    number = len([each for each in run.trades if each.close_reason == "liquidation"])
     if not number:
         return None
     what = "One position was" if number == 1 else f"{number} positions were"
@@ -123,16 +123,13 @@ def _too_few_trades(run: RunData) -> Noticed | None:
     if not 0 < number < FEW_TRADES:
         return None
     if number < MIN_TRADES:
-        return (
-            "serious",
-            number,
-            f"{_many(number, 'closed trade')}: fewer than {MIN_TRADES} say nothing about a strategy.",
-        )
+        text = f"{_many(number, 'closed trade')}: fewer than {MIN_TRADES} say nothing about a strategy."
+        return "serious", number, text
     return "note", number, f"{number} closed trades are few: below {FEW_TRADES}, averages and ratios are rough."
 
 
 def _costs_eat_the_edge(run: RunData) -> Noticed | None:
-    net, costs = _net(run.trades), _costs(run.trades)
+    net, costs = total(_profits(run.trades)), total([each.fees + each.slippage for each in run.trades])
     gross = net + costs
     if costs <= 0 or gross <= 0:
         return None
@@ -176,21 +173,22 @@ def _many_trials(run: RunData) -> Noticed | None:
 
 def _best_trades(run: RunData) -> Noticed | None:
     """Whether one trade, or the best 5 % of many, made the result: the fewest that together made all of it."""
-    net, count = _net(run.trades), len(run.trades)
+    profits, count = _profits(run.trades), len(run.trades)
+    net = total(profits)
     if count < 2 or net <= 0:
         return None
-    best_first = tuple(accumulate(sorted((each.pnl_cost for each in run.trades), reverse=True)))
-    needed = next((k for k, gained in enumerate(best_first, 1) if gained >= net), count)
-    share, rest = _of(best_first[0], net), net - best_first[needed - 1]
+    best_first = np.add.accumulate(np.sort(profits)[::-1])
+    best, needed = float(best_first[0]), int(np.argmax(np.append(best_first[:-1], np.inf) >= net)) + 1
+    share, rest = _of(best, net), net - float(best_first[needed - 1])
     if needed == 1:
-        text = f"All profit came from one trade: {_money(best_first[0])}; without it the result of {_money(net)}"
+        text = f"All profit came from one trade: {_money(best)}; without it the result of {_money(net)}"
         return "serious", share, f"{text} would have been {_money(rest)}."
     if needed <= count * 0.05:
         others = f"the other {count - needed} together made {_money(rest)}"
         return "warning", needed, f"All profit came from {needed} of {count} trades; {others}."
     if share <= 50:
         return None
-    return "warning", share, f"One trade made {share:.0f} % of the result: {_money(best_first[0])} of {_money(net)}."
+    return "warning", share, f"One trade made {share:.0f} % of the result: {_money(best)} of {_money(net)}."
 
 
 def _too_good(run: RunData) -> Noticed | None:
@@ -230,10 +228,11 @@ def _time_exits(run: RunData) -> Noticed | None:
 
 def _ambiguous_candles(run: RunData) -> Noticed | None:
     """Where both levels lay in one candle the result is a band; it matters if it is wide or has zero in it."""
-    known = [each for each in run.trades if each.ambiguous and each.pnl_percent_if_ambiguous is not None]
-    number = max(sum(each.ambiguous for each in run.trades), run.facts.ambiguous)
+    doubtful = [each for each in run.trades if each.ambiguous]
+    known = [each for each in doubtful if each.pnl_percent_if_ambiguous is not None]
+    number = max(len(doubtful), run.facts.ambiguous)
     share, ours = _of(number, len(run.trades)), run.statistics.total_pnl
-    other = ours + total((each.pnl_percent_if_ambiguous or 0.0) - each.pnl_percent for each in known)
+    other = ours + total([(each.pnl_percent_if_ambiguous or 0.0) - each.pnl_percent for each in known])
     if not number or not run.trades or (share <= 5 and not ours <= 0 < other):
         return None
     text = f"{number} of {len(run.trades)} trades ({share:.0f} %) closed on a candle that reached both stop and target"
@@ -244,10 +243,12 @@ def _ambiguous_candles(run: RunData) -> Noticed | None:
 def _small_moves(run: RunData) -> Noticed | None:
     """Trades whose price moves are hardly larger than what it costs to trade them."""
     staked = [each for each in run.trades if each.cost > 0]
-    costs = _of(_costs(staked), total(each.cost for each in staked))
+    stakes = np.array([each.cost for each in staked], dtype=np.float64)
+    taken = np.array([each.fees + each.slippage for each in staked], dtype=np.float64)
+    costs = _of(total(taken), total(stakes))
     if len(staked) < SHARE_TRADES or costs <= 0:
         return None
-    moved = median([abs(each.pnl_cost + each.fees + each.slippage) / each.cost * 100 for each in staked])
+    moved = median(np.abs(_profits(staked) + taken) / stakes * 100)
     if moved >= 2 * costs:
         return None
     minutes = median([each.duration_minutes for each in staked])
@@ -267,24 +268,24 @@ def _large_losses(run: RunData) -> Noticed | None:
     return "warning", wins_a_loss, f"{text}: the win rate of {rate:.0f} % hides rare large losses."
 
 
-def _all_from_one(
-    what: str, names: Callable[[Sequence[Trade]], Sequence[str]], fewest: int, run: RunData
-) -> Noticed | None:
+def _all_from_one(what: str, parted: Callable[[Sequence[Trade]], Parts], fewest: int, run: RunData) -> Noticed | None:
     """Whether one part, of at least `fewest`, made all that was earned, so that all others earned nothing."""
-    sums: dict[str, float] = {}
-    for name, each in zip(names(run.trades), run.trades, strict=True):
-        sums[name] = sums.get(name, 0.0) + each.pnl_cost
-    net = total(sums.values())
-    name, best = max(sums.items(), key=lambda item: item[1], default=("", 0.0))
-    if net <= 0 or len(sums) < fewest or net - best > 0:
+    names, part_of = parted(run.trades)
+    if len(names) < fewest:
         return None
-    others = f"the other {_many(len(sums) - 1, what)} together made {_money(net - best)}"
-    return "warning", best, f"All profit came from one {what}, {one_line(name)}: {_money(best)}; {others}."
+    sums = np.bincount(part_of, _profits(run.trades), len(names))
+    at, net = int(sums.argmax()), total(sums)
+    best = float(sums[at])
+    if net <= 0 or net - best > 0:
+        return None
+    others = f"the other {_many(len(names) - 1, what)} together made {_money(net - best)}"
+    return "warning", best, f"All profit came from one {what}, {one_line(names[at])}: {_money(best)}; {others}."
 
 
-def _months(trades: Sequence[Trade]) -> list[str]:
-    closed = np.array([each.closed_at for each in trades], "datetime64[ms]")
-    return [str(each) for each in np.datetime_as_string(closed, "M")]
+def _months(trades: Sequence[Trade]) -> Parts:
+    closed = np.array([each.closed_at for each in trades], "datetime64[ms]").astype("datetime64[M]")
+    months, month_of = np.unique(closed, return_inverse=True)
+    return [str(each) for each in months], month_of
 
 
 def _below_buy_and_hold(run: RunData) -> Noticed | None:
@@ -383,9 +384,9 @@ RULES: Mapping[str, Callable[[RunData], Noticed | None]] = {
     "time_exits": _time_exits,
     "small_moves": _small_moves,
     "large_losses": _large_losses,
-    "one_symbol": partial(_all_from_one, "symbol", lambda trades: [each.symbol for each in trades], 2),
+    "one_symbol": partial(_all_from_one, "symbol", lambda trades: numbered([each.symbol for each in trades]), 2),
     "one_month": partial(_all_from_one, "month", _months, 3),
-    "one_side": partial(_all_from_one, "side", lambda trades: [each.position for each in trades], 2),
+    "one_side": partial(_all_from_one, "side", lambda trades: numbered([each.position for each in trades]), 2),
     "below_buy_and_hold": _below_buy_and_hold,
     "errors": _errors,
     "invalid_signals": _invalid_signals,

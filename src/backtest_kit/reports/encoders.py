@@ -43,12 +43,9 @@ def csv_pieces(rows: Iterable[Struct], kind: type | None = None) -> Iterator[byt
     sheet, rows = laid_out(rows, kind)
     if sheet.fields:
         yield _csv([list(sheet.names)])
-    writers: list[Callable[[Any], Any]] = [_CSV_CELLS.get(each, _as_it_is) for _name, each in sheet.fields]
     for batch in _batches(rows):
-        yield _csv(
-            [[None if cell is None else write(cell) for write, cell in zip(writers, sheet.cells(row), strict=True)]
-             for row in batch]
-        )  # fmt: skip
+        columns = zip(sheet.fields, sheet.columns(batch), strict=True)
+        yield _csv(zip(*(_csv_column(each, cells) for (_name, each), cells in columns), strict=True))
 
 
 def trades_csv(trades: Iterable[Trade]) -> str:
@@ -116,10 +113,6 @@ def iso(time: Time) -> str:
     return moment.isoformat(timespec="milliseconds" if time % 1000 else "seconds") + "Z"
 
 
-def _as_it_is(cell: Any) -> Any:
-    return cell
-
-
 _CSV_CELLS: dict[FieldType, Callable[[Any], Cell]] = {
     "text": csv_text,
     "time": iso,
@@ -127,7 +120,12 @@ _CSV_CELLS: dict[FieldType, Callable[[Any], Cell]] = {
 }
 
 
-def _csv(lines: Iterable[list[Any]]) -> bytes:
+def _csv_column(kind: FieldType, cells: list[Cell]) -> list[Cell]:
+    write = _CSV_CELLS.get(kind)
+    return cells if write is None else [None if cell is None else write(cell) for cell in cells]
+
+
+def _csv(lines: Iterable[Iterable[Any]]) -> bytes:
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(lines)
     return out.getvalue().encode()

@@ -4,6 +4,8 @@ A field of its own becomes a column. What stands in a value of its own (whose ev
 becomes columns beside it; names are those of a `Trade` where they mean the same. Orders and milestones of a trade,
 and all else that is many in one, are left out. Events of several kinds share one table: it has the columns of all
 kinds, and a cell is None where a kind has no such field.
+
+A field is read from many rows at once: a value within a value is then looked up once for all that is read from it.
 """
 
 from __future__ import annotations
@@ -29,7 +31,10 @@ from backtest_kit.reports.trades import Missing, Trade
 
 FieldType: TypeAlias = Literal["text", "int", "float", "bool", "time"]
 Cell: TypeAlias = str | int | float | bool | None
-Read: TypeAlias = Callable[[Any], Any]
+Make: TypeAlias = Callable[[Any], Any]
+"""Makes a cell of a value."""
+Read: TypeAlias = Callable[[Sequence[Any]], list[Any]]
+"""Reads a field from rows: a cell for each."""
 
 BOOK_EVENTS: tuple[type, ...] = get_args(BookEvent)
 YEAR_1: Time = -62_135_596_800_000
@@ -37,7 +42,7 @@ YEAR_10000: Time = 253_402_300_800_000
 
 
 class Field(Struct, frozen=True):
-    """One column: its name, what is in it, and how it is read from a row; a "time" is read as epoch ms."""
+    """One column: its name, what is in it, and how it is read from rows; a "time" is read as epoch ms."""
 
     name: str
     type: FieldType
@@ -45,7 +50,7 @@ class Field(Struct, frozen=True):
 
 
 class Sheet:
-    """The columns of rows of one or several kinds: `fields` names them, `cells` reads a row.
+    """The columns of rows of one or several kinds: `fields` names them, `columns` reads rows.
 
     Raises ConfigError for values that have no fields.
     """
@@ -56,8 +61,7 @@ class Sheet:
         for field in chain.from_iterable(map(fields_of, known)):
             types[field.name] = _joined(types.get(field.name, field.type), field.type)
         self.fields: tuple[tuple[str, FieldType], ...] = tuple(types.items())
-        self._blank: list[Cell] = [None] * len(types)
-        self._readers = {kind: self._of(kind) for kind in known}
+        self._readers: dict[type, list[tuple[int, Read]]] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -65,30 +69,36 @@ class Sheet:
 
     def cells(self, row: Struct) -> list[Cell]:
         """The cells of a row, one for each field."""
-        kind = type(row)
-        if kind not in self._readers:
-            self._readers[kind] = self._of(kind)
-        cells = self._blank.copy()
-        for at, read in self._readers[kind]:
-            cells[at] = read(row)
+        cells: list[Cell] = [None] * len(self.fields)
+        for number, read in self._readers_of(type(row)):
+            (cells[number],) = read([row])
         return cells
 
     def columns(self, rows: Iterable[Struct]) -> list[list[Cell]]:
         """The cells of all rows, a list for each field."""
-        columns: list[list[Cell]] = [[] for _ in self.fields]
-        for row in rows:
-            for column, cell in zip(columns, self.cells(row), strict=True):
-                column.append(cell)
+        given = list(rows)
+        columns: list[list[Cell]] = [[None] * len(given) for _ in self.fields]
+        for kind in dict.fromkeys(map(type, given)):
+            places = [at for at, row in enumerate(given) if type(row) is kind]
+            own = [given[at] for at in places]
+            for number, read in self._readers_of(kind):
+                column = columns[number]
+                for at, cell in zip(places, read(own), strict=True):
+                    column[at] = cell
         return columns
 
-    def _of(self, kind: type) -> list[tuple[int, Read]]:
+    def _readers_of(self, kind: type) -> list[tuple[int, Read]]:
+        """How the fields of a kind are read, each with the number of its column."""
+        if kind in self._readers:
+            return self._readers[kind]
         places = {name: at for at, name in enumerate(self.names)}
         if strange := [field.name for field in fields_of(kind) if field.name not in places]:
             raise ConfigError(
                 f"a {kind.__name__} among the rows has the columns {', '.join(strange)}, which those before it have "
                 "not; hand in a list of all rows, so that every column is known before the first row is written"
             )
-        return [(places[field.name], field.read) for field in fields_of(kind)]
+        self._readers[kind] = [(places[field.name], field.read) for field in fields_of(kind)]
+        return self._readers[kind]
 
 
 def laid_out(rows: Iterable[Struct], kind: type | None = None) -> tuple[Sheet, Iterable[Struct]]:
@@ -126,7 +136,7 @@ def fields_of(kind: type) -> tuple[Field, ...]:
     if not issubclass(kind, Struct):
         raise ConfigError(f"rows are values with named fields (Struct); a {kind.__name__} has none")
     tag_field, tag = kind.__struct_config__.tag_field, kind.__struct_config__.tag
-    laid = {tag_field: Field(tag_field, "text", lambda _row: str(tag))} if tag_field else {}
+    laid = {tag_field: Field(tag_field, "text", lambda rows: [str(tag)] * len(rows))} if tag_field else {}
     hints, raw = get_type_hints(kind), _annotations(kind)
     for name in kind.__struct_fields__:
         for field in _parts(kind, name, hints[name], raw[name]):
@@ -158,14 +168,14 @@ def _annotations(kind: type) -> dict[str, str]:
 
 def _parts(kind: type, name: str, hint: Any, raw: str) -> Iterator[Field]:
     """The columns that one field of a Struct becomes: one, several or none."""
-    members = [each for each in _members(hint) if each not in (NoneType, Missing)]
+    members = [each for each in _members(hint) if each not in _NOTHING]
     own = attrgetter(name)
     if (kind, name) in _INSTEAD or (len(members) == 1 and _is_struct(members[0])):
         inner = _INSTEAD.get((kind, name)) or _LAID.get(members[0])
         for field in fields_of(members[0]) if inner is None else inner:
             yield Field(field.name, field.type, _through(own, field.read))
     elif found := _type(name, members, raw):
-        yield Field(name, found[0], _through(own, found[1]))
+        yield Field(name, found[0], _made(own, found[1]))
 
 
 def _members(hint: Any) -> tuple[Any, ...]:
@@ -176,7 +186,7 @@ def _is_struct(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, Struct)
 
 
-def _type(name: str, members: Sequence[Any], raw: str) -> tuple[FieldType, Read] | None:
+def _type(name: str, members: Sequence[Any], raw: str) -> tuple[FieldType, Make] | None:
     """What kind of cell the members of a type hint make, and how a value becomes one; None: no cell."""
     plain = {type(get_args(each)[0]) if get_origin(each) is Literal else each for each in members}
     if plain == {int} and (re.search(r"\bTime\b", raw) or name == "time" or name.endswith("_at")):
@@ -184,7 +194,7 @@ def _type(name: str, members: Sequence[Any], raw: str) -> tuple[FieldType, Read]
     if plain in ({bool}, {int}):
         return ("bool", bool) if plain == {bool} else ("int", int)
     if plain and plain <= {int, float, Decimal}:
-        return "float", float_cell
+        return "float", float
     if plain and all(isinstance(each, type) and issubclass(each, str | Enum) for each in plain):
         return "text", text_cell
     if plain and all(isinstance(each, type) and issubclass(each, BaseException) for each in plain):
@@ -194,18 +204,32 @@ def _type(name: str, members: Sequence[Any], raw: str) -> tuple[FieldType, Read]
     return None
 
 
-def _through(outer: Read, inner: Read) -> Read:
-    def read(row: Any) -> Any:
-        value = outer(row)
-        return None if value is None or type(value) is Missing else inner(value)
+def _through(outer: Make, inner: Read) -> Read:
+    """Reads from what `outer` finds in every row; a cell is None where it finds nothing."""
+
+    def read(rows: Sequence[Any]) -> list[Any]:
+        found = list(map(outer, rows))
+        if _NOTHING.isdisjoint(map(type, found)):
+            return inner(found)
+        cells = iter(inner([each for each in found if type(each) not in _NOTHING]))
+        return [None if type(each) in _NOTHING else next(cells) for each in found]
 
     return read
 
 
+_NOTHING = {NoneType, Missing}
+
+
+def _made(outer: Make, make: Make) -> Read:
+    """Makes a cell of what `outer` finds in every row."""
+    return _through(outer, lambda values: list(map(make, values)))
+
+
 def _either(first: Read, second: Read) -> Read:
-    def read(row: Any) -> Any:
-        value = first(row)
-        return second(row) if value is None else value
+    """Reads the second where the first reads nothing."""
+
+    def read(rows: Sequence[Any]) -> list[Any]:
+        return [other if one is None else one for one, other in zip(first(rows), second(rows), strict=True)]
 
     return read
 
@@ -216,22 +240,18 @@ def text_cell(value: Any) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-def float_cell(value: Any) -> float:
-    return value if type(value) is float else float(value)
-
-
 def time_cell(value: Any) -> Time | None:
     """Epoch ms; None for a time that no calendar has, such as the end of what has no end."""
     return int(value) if YEAR_1 <= value < YEAR_10000 else None
 
 
 def _cell(name: str, kind: FieldType, path: str) -> Field:
-    read: dict[FieldType, Read] = {"text": text_cell, "int": int, "float": float_cell, "bool": bool, "time": time_cell}
-    return Field(name, kind, _through(attrgetter(path), read[kind]))
+    make: dict[FieldType, Make] = {"text": text_cell, "int": int, "float": float, "bool": bool, "time": time_cell}
+    return Field(name, kind, _made(attrgetter(path), make[kind]))
 
 
 def _count(name: str, path: str) -> Field:
-    return Field(name, "int", _through(attrgetter(path), len))
+    return Field(name, "int", _made(attrgetter(path), len))
 
 
 _SIGNAL = (

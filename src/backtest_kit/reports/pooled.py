@@ -7,13 +7,13 @@ as if they had been made one after the other with one account.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
 
+import numpy as np
 from msgspec import Struct, structs
 
 from backtest_kit.reports.price_profile import no_profile, price_profile
-from backtest_kit.reports.statistics import Statistics, compute, sample_figures, settled, why_missing
-from backtest_kit.reports.trades import Figure, Missing, Trade, in_closing_order, total
+from backtest_kit.reports.statistics import Statistics, figures_of, sample_figures, settled, why_missing
+from backtest_kit.reports.trades import Figure, Missing, Sample, Trade, numbered, total
 
 WEIGHTED = ("avg_peak_pnl", "avg_fall_pnl", "avg_consecutive_win_pnl", "avg_consecutive_loss_pnl")
 """Pooled averages that are means of the symbols' values, each weighted with the symbol's number of trades."""
@@ -35,11 +35,13 @@ class Heat(Struct, frozen=True):
 
 def heat(trades: Iterable[Trade]) -> Heat:
     """The statistics of each symbol and of all trades pooled."""
-    by_symbol: dict[str, list[Trade]] = {}
-    for each in trades:
-        by_symbol.setdefault(each.symbol, []).append(each)
-    rows = tuple(SymbolStatistics(symbol, compute(own)) for symbol, own in by_symbol.items())
-    return Heat(tuple(sorted(rows, key=_rank)), _pooled(by_symbol.values(), [row.statistics for row in rows]))
+    given = tuple(trades)
+    sample, (symbols, symbol_of) = Sample.of(given), numbered([each.symbol for each in given])
+    own = [sample.rows(np.flatnonzero(symbol_of == number)) for number in range(len(symbols))]
+    rows = tuple(map(SymbolStatistics, symbols, map(figures_of, own)))
+    # Of trades that closed together those of the symbol named first come first, and of its own the last given.
+    order = np.lexsort((-np.arange(len(given)), symbol_of, sample.closed_at))
+    return Heat(tuple(sorted(rows, key=_rank)), _pooled(sample.rows(order), [row.statistics for row in rows]))
 
 
 def _rank(row: SymbolStatistics) -> tuple[bool, float]:
@@ -47,12 +49,11 @@ def _rank(row: SymbolStatistics) -> tuple[bool, float]:
     return ratio is None, -(ratio or 0.0)
 
 
-def _pooled(groups: Iterable[Sequence[Trade]], symbols: Sequence[Statistics]) -> Statistics:
-    """One sample of all trades.
+def _pooled(ordered: Sample, symbols: Sequence[Statistics]) -> Statistics:
+    """One sample of all trades, in closing order.
 
     Runs of winners and losers are those within a symbol; prices of several symbols make no profile.
     """
-    ordered = sorted((each for own in groups for each in in_closing_order(own)), key=attrgetter("closed_at"))
     profile = price_profile(ordered) if len(symbols) < 2 else no_profile(_SEVERAL)
     return settled(
         {

@@ -7,14 +7,13 @@ go, and whether the prices follow a trend. It needs ten trades, and the prices o
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import pairwise
-from operator import mul
 from typing import Literal, TypeAlias
 
+import numpy as np
 from msgspec import Struct
 
-from backtest_kit.reports.trades import Figure, Missing, Trade, mean, median, too_few, total
+from backtest_kit.core.candles import Floats
+from backtest_kit.reports.trades import Figure, Missing, Sample, mean, median, too_few, total
 
 Trend: TypeAlias = Literal["bullish", "bearish", "neutral", "sideways"]
 
@@ -41,18 +40,19 @@ class PriceProfile(Struct, frozen=True):
     trend_confidence: Figure
 
 
-def price_profile(trades: Sequence[Trade]) -> PriceProfile:
+@np.errstate(over="ignore", invalid="ignore")
+def price_profile(trades: Sample) -> PriceProfile:
     """The profile of trades that stand in closing order; a closing price that is not positive is left out."""
-    priced = [each for each in trades if each.price_close > 0]
+    priced = trades.rows(np.flatnonzero(trades.price_close > 0))
     lacking = too_few(len(priced))
     if lacking is not None:
         return no_profile(lacking)
-    closes = [each.price_close for each in priced]
-    steps = [(now - before) / before for before, now in pairwise(closes)]
-    if not math.isfinite(total(map(abs, steps))):
+    closes = priced.price_close
+    steps = (closes[1:] - closes[:-1]) / closes[:-1]
+    if not math.isfinite(total(np.abs(steps))):
         return no_profile(Missing("the closing prices lie too far apart to be compared"))
-    step_percent = median(list(map(abs, steps))) * 100
-    days = [(each.closed_at - priced[0].closed_at) / DAY for each in priced]
+    step_percent = median(np.abs(steps)) * 100
+    days = (priced.closed_at - priced.closed_at[0]) / DAY
     return PriceProfile(step_percent, *_sides(steps), *_direction(days, closes, step_percent))
 
 
@@ -61,33 +61,30 @@ def no_profile(why: Missing) -> PriceProfile:
     return PriceProfile(*[why] * len(PriceProfile.__struct_fields__))
 
 
-def _sides(steps: Sequence[float]) -> tuple[Figure, Figure, Figure, Figure, Figure]:
+def _sides(steps: Floats) -> tuple[Figure, Figure, Figure, Figure, Figure]:
     """Pressure of buyers and sellers, strength of buyers and sellers, and the imbalance of the strengths."""
-    ups, downs = [each for each in steps if each > 0], [each for each in steps if each < 0]
-    if not ups and not downs:
+    ups, downs = steps[steps > 0], steps[steps < 0]
+    if not len(ups) and not len(downs):
         still = Missing("the closing price never moved")
         return still, still, still, still, still
     pressure = len(ups) / (len(ups) + len(downs))
-    strength = total(ups) / total(map(abs, steps))
+    strength = total(ups) / total(np.abs(steps))
     return pressure, 1 - pressure, strength, 1 - strength, strength - (1 - strength)
 
 
-def _direction(
-    days: Sequence[float], closes: Sequence[float], step_percent: float
-) -> tuple[Trend | Missing, Figure, Figure]:
+def _direction(days: Floats, closes: Floats, step_percent: float) -> tuple[Trend | Missing, Figure, Figure]:
     """Trend, strength in percent a day, confidence: least squares of the logarithm of the price on days."""
     if days[-1] <= days[0]:
         at_once = Missing("all trades closed at the same time")
         return at_once, at_once, at_once
-    slope, confidence = _fit(days, [math.log(each) for each in closes])
+    slope, confidence = _fit(days, np.log(closes))
     return _trend(slope * 100, confidence, step_percent), slope * 100, confidence
 
 
-def _fit(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
+def _fit(x: Floats, y: Floats) -> tuple[float, float]:
     """Slope and R² of the least-squares line through points that differ in `x`; R² is 0 where `y` is flat."""
-    mean_x, mean_y = mean(x), mean(y)
-    dx, dy = [each - mean_x for each in x], [each - mean_y for each in y]
-    across, along, both = total(map(mul, dx, dx)), total(map(mul, dy, dy)), total(map(mul, dx, dy))
+    dx, dy = x - mean(x), y - mean(y)
+    across, along, both = total(dx * dx), total(dy * dy), total(dx * dy)
     return both / across, min(1.0, both * both / (across * along)) if along > 0 else 0.0
 
 

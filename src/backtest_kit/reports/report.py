@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import Struct
@@ -13,6 +13,7 @@ from backtest_kit.reports.rows import Rows
 from backtest_kit.reports.tables import Column, Columns, chosen, count, markdown_table, plain
 
 Row = TypeVar("Row", bound=Struct)
+Self = TypeVar("Self", bound="Subject")
 
 MAX_ROWS = 250
 MAX_COUNTS = 50  # rows of a small table; reasons with numbers in them can be as many as there are refusals
@@ -75,7 +76,10 @@ class Report(Struct, Generic[Row], frozen=True, kw_only=True):
 
 
 class Subject(Struct, frozen=True):
-    """The statistics of one subject, as data: rows and figures over them, which know how they are reported."""
+    """The statistics of one subject, as data: rows and figures over them, which know how they are reported.
+
+    They may be awaited or not.
+    """
 
     def report(self, title: str = "") -> Report[Any]:
         """The report, as data; every subject has a title of its own for it."""
@@ -85,6 +89,10 @@ class Subject(Struct, frozen=True):
         """The report as Markdown, see `Report.to_markdown`; with the subject's own title where none is given."""
         report = self.report(title) if title else self.report()
         return report.to_markdown(columns, max_rows)
+
+    def __await__(self: Self) -> Generator[None, None, Self]:
+        return self
+        yield
 
 
 def bullets(lines: Iterable[Line]) -> str:

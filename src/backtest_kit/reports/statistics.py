@@ -9,20 +9,21 @@ disagree.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
-from operator import mul
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 from msgspec import Struct, structs
 
+from backtest_kit.core.candles import Floats
+from backtest_kit.core.values import MINUTE
 from backtest_kit.errors import UnknownNameError
 from backtest_kit.reports.price_profile import DAY, Trend, price_profile
 from backtest_kit.reports.trades import (
     Figure,
     Missing,
+    Sample,
     Trade,
-    in_closing_order,
     mean,
     mean_or,
     median,
@@ -107,9 +108,13 @@ def compute(trades: Iterable[Trade]) -> Statistics:
     The account and the prices are followed by closing time; runs of winners and losers are those of the order
     given.
     """
-    given = tuple(trades)
-    ordered = in_closing_order(given)
-    return settled({**sample_figures(given, ordered), **structs.asdict(price_profile(ordered))})
+    return figures_of(Sample.of(tuple(trades)))
+
+
+def figures_of(trades: Sample) -> Statistics:
+    """The same of trades that have been read already."""
+    ordered = trades.in_closing_order()
+    return settled({**sample_figures(trades, ordered), **structs.asdict(price_profile(ordered))})
 
 
 def why_missing(statistics: Statistics, metric: str) -> str:
@@ -125,49 +130,40 @@ def settled(figures: Mapping[str, Any]) -> Statistics:
     return Statistics(**{**figures, **dict.fromkeys(missing)}, missing=missing)
 
 
-def sample_figures(trades: Sequence[Trade], ordered: Sequence[Trade]) -> dict[str, Any]:
+@np.errstate(over="ignore", invalid="ignore")
+def sample_figures(trades: Sample, ordered: Sample) -> dict[str, Any]:
     """Every figure but the price profile, by name; `ordered` are the same trades in closing order."""
-    pnls = [each.pnl_percent for each in trades]
-    wins, losses = [r for r in pnls if r > 0], [r for r in pnls if r < 0]
+    pnls = trades.pnl
+    wins, losses = pnls[pnls > 0], pnls[pnls < 0]
     equity = equity_walk(ordered)
     return {
         "total_trades": len(pnls),
         "win_count": len(wins),
         "loss_count": len(losses),
-        "win_rate": len(wins) / (len(wins) + len(losses)) * 100 if wins or losses else _UNDECIDED,
+        "win_rate": len(wins) / (len(wins) + len(losses)) * 100 if len(wins) or len(losses) else _UNDECIDED,
         "avg_pnl": mean_or("no trades", pnls),
         "total_pnl": total(pnls),
-        "median_pnl": median(pnls) if pnls else Missing("no trades"),
+        "median_pnl": median(pnls) if len(pnls) else Missing("no trades"),
         "max_drawdown": equity.drawdown,
         "profit_factor": _profit_factor(wins, losses),
         "avg_win": mean_or(_NO_WIN.reason, wins),
         "avg_loss": mean_or(_NO_LOSS.reason, losses),
-        **_ratios(trades, pnls, wins, losses, equity),
+        **_ratios(trades, wins, losses, equity),
         **_durations(trades),
         **_streaks(pnls),
         **_extremes(trades),
     }
 
 
-def equity_walk(trades: Sequence[Trade]) -> Equity:
+def equity_walk(trades: Sample) -> Equity:
     """Follow an account of 1 through the trades, each made with the whole account, worst moments included."""
-    equity = peak = 1.0
-    drawdown = 0.0
-    for each in trades:
-        trough = each.trough_pnl_percent
-        if trough is not None and trough < 0:
-            lowest = equity * (1 + trough / 100)
-            if lowest <= 0:
-                return _BLOWN
-            fall = (peak - lowest) / peak * 100
-            drawdown = fall if fall > drawdown else drawdown
-        equity *= 1 + each.pnl_percent / 100
-        if equity <= 0:
-            return _BLOWN
-        peak = equity if equity > peak else peak
-        fall = (peak - equity) / peak * 100
-        drawdown = fall if fall > drawdown else drawdown
-    return Equity(equity, drawdown, False)
+    equity = np.multiply.accumulate(np.append(1.0, 1 + trades.pnl / 100))
+    lowest = equity[:-1] * (1 + np.fmin(trades.trough, 0.0) / 100)
+    if (equity <= 0).any() or (lowest <= 0).any():
+        return _BLOWN
+    peak = np.fmax.accumulate(equity)
+    falls = np.append((peak[:-1] - lowest) / peak[:-1], (peak - equity) / peak) * 100
+    return Equity(float(equity[-1]), float(np.fmax.reduce(falls)), False)
 
 
 _BLOWN = Equity(0.0, 100.0, True)
@@ -187,15 +183,9 @@ _RATIOS = (
 )
 
 
-def _ratios(
-    trades: Sequence[Trade],
-    pnls: Sequence[float],
-    wins: Sequence[float],
-    losses: Sequence[float],
-    equity: Equity,
-) -> dict[str, Figure]:
+def _ratios(trades: Sample, wins: Floats, losses: Floats, equity: Equity) -> dict[str, Figure]:
     """The figures that need ten trades: the deviation, rates a year, and what divides by a risk."""
-    lacking = too_few(len(pnls))
+    pnls, lacking = trades.pnl, too_few(len(trades))
     if lacking is not None:
         return dict.fromkeys(_RATIOS, lacking)
     deviation = _sample_deviation(pnls)
@@ -217,14 +207,13 @@ def _ratios(
     }
 
 
-def _sample_deviation(values: Sequence[float]) -> float:
-    centre = mean(values)
-    distances = [each - centre for each in values]
-    return math.sqrt(total(map(mul, distances, distances)) / (len(values) - 1))
+def _sample_deviation(values: Floats) -> float:
+    distances = values - mean(values)
+    return math.sqrt(total(distances * distances) / (len(values) - 1))
 
 
-def _trades_per_year(trades: Sequence[Trade]) -> Figure:
-    days = (max(each.closed_at for each in trades) - min(each.opened_at for each in trades)) / DAY
+def _trades_per_year(trades: Sample) -> Figure:
+    days = int(trades.closed_at.max() - trades.opened_at.min()) / DAY
     if days < MIN_DAYS:
         return Missing(f"needs {MIN_DAYS} days of trading, has {days:.1f}")
     rate = len(trades) / days * 365
@@ -255,16 +244,16 @@ def _yearly(equity: Equity, frequency: Figure, count: int) -> Figure:
 _BEYOND_BELIEF = Missing(f"more than {MAX_YEARLY_PERCENT} % a year: no sample carries such a projection")
 
 
-def _certainty(wins: Sequence[float], losses: Sequence[float]) -> Figure:
-    if not wins or not losses:
-        return _NO_LOSS if wins else _NO_WIN
+def _certainty(wins: Floats, losses: Floats) -> Figure:
+    if not len(wins) or not len(losses):
+        return _NO_LOSS if len(wins) else _NO_WIN
     loss = abs(mean(losses))
     return mean(wins) / loss if loss > EPS else _LOSSES_TOO_SMALL
 
 
-def _profit_factor(wins: Sequence[float], losses: Sequence[float]) -> Figure:
-    if not wins or not losses:
-        return _NO_LOSS if wins else _NO_WIN
+def _profit_factor(wins: Floats, losses: Floats) -> Figure:
+    if not len(wins) or not len(losses):
+        return _NO_LOSS if len(wins) else _NO_WIN
     lost = abs(total(losses))
     return total(wins) / lost if lost > EPS else _LOSSES_TOO_SMALL
 
@@ -272,16 +261,16 @@ def _profit_factor(wins: Sequence[float], losses: Sequence[float]) -> Figure:
 _LOSSES_TOO_SMALL = Missing("the losses are too small to divide by")
 
 
-def _expectancy(wins: Sequence[float], losses: Sequence[float], count: int) -> Figure:
-    if not wins and not losses:
+def _expectancy(wins: Floats, losses: Floats, count: int) -> Figure:
+    if not len(wins) and not len(losses):
         return _UNDECIDED
-    gain = len(wins) / count * mean(wins) if wins else 0.0
-    return gain + (len(losses) / count * mean(losses) if losses else 0.0)
+    gain = len(wins) / count * mean(wins) if len(wins) else 0.0
+    return gain + (len(losses) / count * mean(losses) if len(losses) else 0.0)
 
 
-def _sortino(pnls: Sequence[float], losses: Sequence[float]) -> Figure:
+def _sortino(pnls: Floats, losses: Floats) -> Figure:
     """The mean over the downside deviation from zero: it is over every trade, its squares only of losses."""
-    downside = math.sqrt(total(map(mul, losses, losses)) / len(pnls))
+    downside = math.sqrt(total(losses * losses) / len(pnls))
     if downside > EPS:
         return mean(pnls) / downside
     return _LOSSES_TOO_SMALL if downside > 0 else _NO_LOSS
@@ -296,39 +285,36 @@ def _over_drawdown(gain: Figure, equity: Equity) -> Figure:
     return max(-CLAMP, min(CLAMP, gain / equity.drawdown))
 
 
-def _durations(trades: Sequence[Trade]) -> dict[str, Figure]:
-    lasted = [(each.pnl_percent, each.duration_minutes) for each in trades]
+def _durations(trades: Sample) -> dict[str, Figure]:
+    minutes = (trades.closed_at - trades.opened_at) / MINUTE
     return {
-        "avg_duration": mean_or("no trades", [minutes for _, minutes in lasted]),
-        "avg_win_duration": mean_or(_NO_WIN.reason, [minutes for pnl, minutes in lasted if pnl > 0]),
-        "avg_loss_duration": mean_or(_NO_LOSS.reason, [minutes for pnl, minutes in lasted if pnl < 0]),
+        "avg_duration": mean_or("no trades", minutes),
+        "avg_win_duration": mean_or(_NO_WIN.reason, minutes[trades.pnl > 0]),
+        "avg_loss_duration": mean_or(_NO_LOSS.reason, minutes[trades.pnl < 0]),
     }
 
 
-def _streaks(pnls: Sequence[float]) -> dict[str, Figure]:
+def _streaks(pnls: Floats) -> dict[str, Figure]:
     """Runs of winners and of losers: the mean of what a run brought, and the longest. A zero ends a run."""
-    runs = [(sign, list(run)) for sign, run in groupby(pnls, key=_sign)]
-    winning, losing = [run for sign, run in runs if sign > 0], [run for sign, run in runs if sign < 0]
+    signs = np.sign(pnls)
+    starts = np.flatnonzero(np.diff(signs, prepend=np.nan))
+    sums, lengths = np.add.reduceat(pnls, starts), np.diff(starts, append=len(pnls))
+    winning, losing = signs[starts] > 0, signs[starts] < 0
     return {
-        "avg_consecutive_win_pnl": mean_or(_NO_WIN.reason, [total(run) for run in winning]),
-        "avg_consecutive_loss_pnl": mean_or(_NO_LOSS.reason, [total(run) for run in losing]),
-        "max_win_streak": max(map(len, winning), default=0),
-        "max_loss_streak": max(map(len, losing), default=0),
+        "avg_consecutive_win_pnl": mean_or(_NO_WIN.reason, sums[winning]),
+        "avg_consecutive_loss_pnl": mean_or(_NO_LOSS.reason, sums[losing]),
+        "max_win_streak": int(lengths[winning].max(initial=0)),
+        "max_loss_streak": int(lengths[losing].max(initial=0)),
     }
 
 
-def _sign(value: float) -> int:
-    return (value > 0) - (value < 0)
-
-
-def _extremes(trades: Sequence[Trade]) -> dict[str, Figure]:
+def _extremes(trades: Sample) -> dict[str, Figure]:
     """The best and the worst that trades looked like while they were open: means, and the outermost."""
-    peaks = [each.peak_pnl_percent for each in trades if each.peak_pnl_percent is not None]
-    troughs = [each.trough_pnl_percent for each in trades if each.trough_pnl_percent is not None]
+    peaks, troughs = trades.peak[~np.isnan(trades.peak)], trades.trough[~np.isnan(trades.trough)]
     no_peak, no_trough = "no trade has a recorded peak", "no trade has a recorded trough"
     return {
         "avg_peak_pnl": mean_or(no_peak, peaks),
         "avg_fall_pnl": mean_or(no_trough, troughs),
-        "peak_profit_pnl": max(peaks) if peaks else Missing(no_peak),
-        "max_drawdown_pnl": min(troughs) if troughs else Missing(no_trough),
+        "peak_profit_pnl": float(peaks.max()) if len(peaks) else Missing(no_peak),
+        "max_drawdown_pnl": float(troughs.min()) if len(troughs) else Missing(no_trough),
     }

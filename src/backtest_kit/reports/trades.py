@@ -1,15 +1,17 @@
-"""Closed trades as a sample: what is known of each, their order, and why a figure over them is missing."""
+"""Closed trades as a sample: what is known of each, their columns and order, and why a figure over them is missing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import reduce
-from operator import add, attrgetter
+from operator import attrgetter
 from typing import Literal, TypeAlias
 
+import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
+from backtest_kit.core.candles import Floats, Times
 from backtest_kit.core.events import SignalClosed
 from backtest_kit.core.position import Milestone, Position, profit
 from backtest_kit.core.values import MINUTE, Side, Terms, Time
@@ -151,6 +153,43 @@ def _costs(event: SignalClosed, terms: Terms) -> tuple[float, float]:
     return without_fee - net, without_both - without_fee
 
 
+class Sample(Struct, frozen=True, eq=False):
+    """Trades as columns of equal length, a row each: all that statistics are computed of.
+
+    Times are epoch ms; `pnl`, `peak` and `trough` are percent, NaN where a peak or trough was not recorded.
+    """
+
+    opened_at: Times
+    closed_at: Times
+    price_close: Floats
+    pnl: Floats
+    peak: Floats
+    trough: Floats
+
+    @classmethod
+    def of(cls, trades: Sequence[Trade]) -> Sample:
+        return cls(
+            np.array([each.opened_at for each in trades], dtype=np.int64),
+            np.array([each.closed_at for each in trades], dtype=np.int64),
+            np.array([each.price_close for each in trades], dtype=np.float64),
+            np.array([each.pnl_percent for each in trades], dtype=np.float64),
+            np.array([each.peak_pnl_percent for each in trades], dtype=np.float64),  # numpy reads None as NaN
+            np.array([each.trough_pnl_percent for each in trades], dtype=np.float64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.pnl)
+
+    def rows(self, which: NDArray[np.int64]) -> Sample:
+        """The trades of these rows, in this order."""
+        return Sample(*(getattr(self, name)[which] for name in self.__struct_fields__))
+
+    def in_closing_order(self) -> Sample:
+        """The trades by closing time; of those that closed together the last given comes first."""
+        last_first = self.closed_at[::-1]  # the reference keeps its trades in this order and sorts them stably
+        return self.rows(len(self) - 1 - np.argsort(last_first, kind="stable"))
+
+
 class Missing(Struct, frozen=True):
     """The answer of a figure that the sample cannot carry: why there is no number."""
 
@@ -160,10 +199,10 @@ class Missing(Struct, frozen=True):
 Figure: TypeAlias = float | Missing
 
 
-def in_closing_order(trades: Sequence[Trade]) -> tuple[Trade, ...]:
-    """The trades by closing time; of those that closed together the last given comes first."""
-    last_first = trades[::-1]  # the reference keeps its trades in this order and sorts them stably
-    return tuple(sorted(last_first, key=attrgetter("closed_at")))
+def numbered(names: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """The different names as they appear, and of every name given which of them it is."""
+    number_of = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return list(number_of), np.array([number_of[name] for name in names], dtype=np.int64)
 
 
 def too_few(count: int) -> Missing | None:
@@ -171,22 +210,25 @@ def too_few(count: int) -> Missing | None:
     return Missing(f"needs {MIN_TRADES} trades, has {count}") if count < MIN_TRADES else None
 
 
-def total(values: Iterable[float]) -> float:
-    """The sum, added left to right: the built-in `sum` rounds differently from Python 3.12 on."""
-    return reduce(add, values, 0.0)
+def total(values: Iterable[float] | Floats) -> float:
+    """The sum, added left to right: `sum` rounds differently from Python 3.12 on, and numpy's adds in pairs."""
+    column = values if isinstance(values, np.ndarray) else np.fromiter(values, np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums = np.add.accumulate(column, dtype=np.float64)
+    return 0.0 + float(sums[-1]) if len(sums) else 0.0
 
 
-def mean(values: Sequence[float]) -> float:
+def mean(values: Sequence[float] | Floats) -> float:
     """The arithmetic mean of at least one value."""
     return total(values) / len(values)
 
 
-def mean_or(reason: str, values: Sequence[float]) -> Figure:
+def mean_or(reason: str, values: Sequence[float] | Floats) -> Figure:
     """The mean, or `reason` where there is nothing to average."""
-    return mean(values) if values else Missing(reason)
+    return mean(values) if len(values) else Missing(reason)
 
 
-def median(values: Sequence[float]) -> float:
+def median(values: Sequence[float] | Floats) -> float:
     """The middle of at least one value; the mean of the two middle ones when their number is even."""
-    ranked, half = sorted(values), len(values) // 2
-    return ranked[half] if len(ranked) % 2 else (ranked[half - 1] + ranked[half]) / 2
+    ranked, half = np.sort(values), len(values) // 2
+    return float(ranked[half] if len(ranked) % 2 else (ranked[half - 1] + ranked[half]) / 2)

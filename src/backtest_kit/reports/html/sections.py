@@ -81,9 +81,7 @@ def months(curve: EquityCurve) -> str:
         return ""
     most = max((abs(each) for _, year in rows for each in year[:12] if each is not None), default=0.0)
     heads: Row = ("Year", *(Cell(each, "n") for each in (*_MONTHS, "Year")))
-    cells: list[Row] = [
-        (str(year), *(_shaded(each, most) for each in found[:12]), _percent(found[12])) for year, found in rows
-    ]
+    cells = [_month_row(year, found, most) for year, found in rows]
     return section("months", "Returns by month", table("Return of the account in percent", heads, cells, "months"))
 
 
@@ -183,18 +181,19 @@ def _last(what: str, shown: int, count: int) -> str:
 
 def signals(run: RunData) -> str:
     """What the strategy was asked and answered, and the signals that were refused, with reasons."""
-    facts = run.facts
-    counts = facts_list(
-        (
-            ("Decisions", number(facts.decisions)),
-            ("No signal", number(facts.no_signal)),
-            ("Not enough history", number(facts.not_enough_history)),
-            ("Invalid signals", number(facts.invalid_signal_count)),
-            ("Refused by risk rules", number(facts.risk_rejections)),
-            ("Errors of user code", number(facts.errors)),
-        )
-    )
-    return section("signals", "Rejected and invalid signals", counts, _refused(run), _invalid(facts))
+    counts = facts_list(_signal_counts(run.facts))
+    return section("signals", "Rejected and invalid signals", counts, _refused(run), _invalid(run.facts))
+
+
+def _signal_counts(facts: RunFacts) -> Iterator[tuple[str, Cell]]:
+    if facts.is_backtest:
+        yield "Decisions", number(facts.decisions)
+        yield "No signal", number(facts.no_signal)
+        yield "Not enough history", number(facts.not_enough_history)
+    yield "Invalid signals", number(facts.invalid_signal_count)
+    yield "Refused by risk rules", number(facts.risk_rejections)
+    if facts.is_backtest:
+        yield "Errors of user code", number(facts.errors)
 
 
 def _refused(run: RunData) -> str:
@@ -228,14 +227,23 @@ def _run_pairs(facts: RunFacts, version: str) -> Iterator[tuple[str, Cell | str]
     yield "Symbols", _list(facts.symbols)
     yield "Strategies", _list(facts.strategy_names)
     yield "Exchange", legible(facts.exchange_name) or NOT_AVAILABLE
-    yield "Frame", legible(facts.frame_name) or NOT_AVAILABLE
+    if facts.is_backtest:
+        yield "Frame", legible(facts.frame_name) or NOT_AVAILABLE
     yield "Data range (UTC)", f"{minute(facts.start)} to {minute(facts.stop)}"
-    yield "Candles of one minute", number(facts.candles)
-    yield "Data hash", Cell(legible(getattr(facts, "data_hash", "")) or NOT_AVAILABLE, "hash")
-    yield "Gaps in the candles", number(len(facts.gaps))
-    yield "Closed because the frame ended", number(facts.frame_end_closes)
+    if facts.is_backtest:
+        yield from _replayed_pairs(facts)
     yield "Settings", "all defaults" if not facts.settings else f"{len(facts.settings)} differ from the defaults"
     yield "Package version", legible(version) or NOT_AVAILABLE
+
+
+def _replayed_pairs(facts: RunFacts) -> Iterator[tuple[str, Cell | str]]:
+    """What only a backtest counts."""
+    if facts.ended_at is not None and facts.ended_at < facts.stop:
+        yield "Ended before its stop, at", minute(facts.ended_at)
+    yield "Candles of one minute", number(facts.candles)
+    yield "Data hash", Cell(legible(facts.data_hash) or NOT_AVAILABLE, "hash")
+    yield "Gaps in the candles", number(len(facts.gaps))
+    yield "Closed because the frame ended", number(facts.frame_end_closes)
     yield "Duration", f"{facts.duration_seconds:,.2f} s"
 
 
