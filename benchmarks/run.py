@@ -1,4 +1,4 @@
-"""Measures the engine and prints one table. `make bench`, `make bench ARGS="--quick --case a"`.
+"""Measures the engine and the reports and prints one table. `make bench`, `make bench ARGS="--quick --case a"`.
 
 Every case runs in a process of its own, one after the other; the time of a case is the best of its repetitions. With
 `--strict` the exit code is 1 when a floor is missed, and it is 2 for wrong use as ever.
@@ -20,11 +20,12 @@ import numpy as np
 if __package__ in (None, ""):  # run as a script: the folder above is the one to import from
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.cases import CASES, chosen
+from benchmarks import cases, reports
 from benchmarks.measures import Size
 from benchmarks.table import Row, as_dicts, text
 
 QUICK = Size(days=60, repetitions=3, seconds=0.5)
+CASES = {**cases.CASES, **reports.CASES}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.measure:
         sys.stdout.buffer.write(msgspec.json.encode(CASES[options.measure](options.measure, size)))
         return 0
-    names = chosen(options.case)
+    names = cases.chosen(options.case) + [name for name in reports.CASES if name.startswith(options.case)]
     if not names:
         print(f"no case {options.case!r}; there are {', '.join(CASES)}", file=sys.stderr)
         return 2
@@ -44,8 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Measures the engine and prints one table.")
-    parser.add_argument("--case", default="", help="a case, or a family of cases: a, b, … decision, memory, import")
+    parser = argparse.ArgumentParser(description="Measures the engine and the reports and prints one table.")
+    parser.add_argument("--case", default="", help="a case, or a family of cases: a, b, … memory, import, reports")
     parser.add_argument("--quick", action="store_true", help="60 days and 3 repetitions; too little for the floors")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a floor is missed")

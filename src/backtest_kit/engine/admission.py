@@ -147,7 +147,7 @@ def at_most_open(count: int) -> Validation:
 
     def check(candidate: RiskCheck) -> str | None:
         if candidate.active_count >= count:
-            return f"{candidate.active_count} positions are open or reserved, at most {count} are allowed"
+            return f"positions open or reserved: {candidate.active_count}, allowed: at most {count}"
         return None
 
     return check

@@ -15,6 +15,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from backtest_kit.core.candles import Floats
+from backtest_kit.reports.tables import share_text
 from backtest_kit.reports.trades import MIN_TRADES, Trade, median, numbered, total
 
 if TYPE_CHECKING:
@@ -222,7 +223,9 @@ def _time_exits(run: RunData) -> Noticed | None:
     share = _of(len(expired), len(run.trades))
     if len(run.trades) < SHARE_TRADES or share <= 50:
         return None
-    text = f"{len(expired)} of {len(run.trades)} trades ({share:.0f} %) were closed by time, not by target or stop"
+    text = (
+        f"{len(expired)} of {len(run.trades)} trades ({share_text(share)}) were closed by time, not by target or stop"
+    )
     return "warning", share, f"{text}; these made {_money(total(expired))}."
 
 
@@ -235,7 +238,7 @@ def _ambiguous_candles(run: RunData) -> Noticed | None:
     other = ours + total([(each.pnl_percent_if_ambiguous or 0.0) - each.pnl_percent for each in known])
     if not number or not run.trades or (share <= 5 and not ours <= 0 < other):
         return None
-    text = f"{number} of {len(run.trades)} trades ({share:.0f} %) closed on a candle that reached both stop and target"
+    text = f"{number} of {len(run.trades)} trades ({share_text(share)}) closed on a candle that reached both stop and target"
     band = f"; with the stop taken the sum is {ours:+.2f} %, with the target {other:+.2f} %" if known else ""
     return "warning", share, f"{text}{band}."
 
@@ -312,7 +315,7 @@ def _frame_end(run: RunData) -> Noticed | None:
     share = _of(number, len(run.trades))
     if len(run.trades) < SHARE_TRADES or share <= 10:
         return None
-    text = f"{number} of {len(run.trades)} trades ({share:.0f} %) were closed only because the frame ended"
+    text = f"{number} of {len(run.trades)} trades ({share_text(share)}) were closed only because the frame ended"
     return "note", share, f"{text}: their profit is where the price happened to stand."
 
 
@@ -342,14 +345,14 @@ def _invalid_signals(run: RunData) -> Noticed | None:
     if share <= 10:
         return None
     first = "".join(f"; the first: {one_line(each.reason, 160)}" for each in run.facts.invalid_signals[:1])
-    return "warning", share, f"{number} of {given} signals ({share:.0f} %) were invalid{first}."
+    return "warning", share, f"{number} of {given} signals ({share_text(share)}) were invalid{first}."
 
 
 def _risk_rejections(run: RunData) -> Noticed | None:
     number, share = run.facts.risk_rejections, _of(run.facts.risk_rejections, _signals(run))
     if share <= 50:
         return None
-    return "note", share, f"Risk rules refused {number} of {_signals(run)} signals ({share:.0f} %)."
+    return "note", share, f"Risk rules refused {number} of {_signals(run)} signals ({share_text(share)})."
 
 
 def _not_enough_history(run: RunData) -> Noticed | None:
@@ -357,7 +360,7 @@ def _not_enough_history(run: RunData) -> Noticed | None:
     share = _of(number, asked)
     if share <= 10:
         return None
-    text = f"{number} of {asked} decisions ({share:.0f} %) could not be taken for want of history"
+    text = f"{number} of {asked} decisions ({share_text(share)}) could not be taken for want of history"
     return "warning" if share > 50 else "note", share, f"{text}: the run is that much shorter than its frame."
 
 

@@ -53,7 +53,7 @@ class Rows(tuple[Row_co, ...]):
         ]
         return [
             {name: make(cell) for name, make, cell in zip(sheet.names, as_given, cells, strict=True)}
-            for cells in map(sheet.cells, self)
+            for cells in zip(*sheet.columns(self), strict=True)
         ]
 
     def to_pandas(self) -> Any:

@@ -64,6 +64,11 @@ def four_digits(value: float) -> str:
     return f"{value:.4f}"
 
 
+def share_text(percent: float) -> str:
+    """A percentage that never says 0 or all where it is not quite."""
+    return f"{percent:.0f} %" if 0.5 <= percent < 99.5 or percent in (0, 100) else f"{percent:.2f} %"
+
+
 def multiple(value: float) -> str:
     """A factor without needless digits: 1, 2.5."""
     return f"{value:g}"

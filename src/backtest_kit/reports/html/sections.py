@@ -71,7 +71,9 @@ def verdict(run: RunData) -> str:
         for each in run.findings
     )
     nothing = "No rule found anything to object to. That is no promise: it only means that the usual faults are absent."
-    return section("verdict", "Verdict", f'<ul class="findings">\n{found}\n</ul>' if found else paragraph(nothing))
+    return section(
+        "verdict", "What stands out", f'<ul class="findings">\n{found}\n</ul>' if found else paragraph(nothing)
+    )
 
 
 def months(curve: EquityCurve) -> str:

@@ -43,8 +43,15 @@ class MetricTimings(Struct, frozen=True, kw_only=True):
     share: float | None
 
 
+WHOLE_RUN = "backtest_run"
+"""The metric that contains all others of a backtest, so that they are shares of it and do not add to it."""
+
+
 class PerformanceStatistics(Subject, frozen=True):
-    """One row a metric, the one that took most time first; `timings` counts all that was measured."""
+    """One row a metric, the one that took most time first; `timings` counts all that was measured.
+
+    `total_ms` is the time of whole runs, where it was measured, else that of all metrics together.
+    """
 
     rows: Rows[MetricTimings]
     timings: int
@@ -71,7 +78,7 @@ def performance(timings: Iterable[Timing]) -> PerformanceStatistics:
     for each in timings:
         by_metric.setdefault(each.metric, []).append(each.duration_ms)
     totals = {metric: total(durations) for metric, durations in by_metric.items()}
-    whole = total(totals.values())
+    whole = totals[WHOLE_RUN] if WHOLE_RUN in totals else total(totals.values())
     ranked = sorted(by_metric, key=lambda metric: (-totals[metric], metric))
     rows = Rows((_timings(each, by_metric[each], totals[each], whole) for each in ranked), MetricTimings)
     return PerformanceStatistics(rows, sum(map(len, by_metric.values())), whole)
