@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from backtest_kit.reports.account import Account
-from backtest_kit.reports.diagnosis import MOST_SERIOUS_FIRST, RULES, Finding, findings, one_line
+from backtest_kit.reports.diagnosis import MOST_SERIOUS_FIRST, RULES, Finding, findings
 from backtest_kit.reports.equity import EquityCurve
 from backtest_kit.reports.facts import InvalidSignal, RunFacts
 from backtest_kit.reports.run import RunData
 from backtest_kit.reports.significance import IntervalOf, Significance
+from backtest_kit.reports.tables import one_line
 from backtest_kit.reports.trades import Trade
 
 START = 1_704_067_200_000  # 2024-01-01

@@ -18,7 +18,7 @@ from backtest_kit.cli.play import Played
 from backtest_kit.cli.user_code import shown
 from backtest_kit.core.values import Time
 from backtest_kit.reports.account import Account
-from backtest_kit.reports.diagnosis import Finding, one_line
+from backtest_kit.reports.diagnosis import Finding
 from backtest_kit.reports.encoders import json_line
 from backtest_kit.reports.facts import RunFacts
 from backtest_kit.reports.files import file_name, write_text
@@ -26,7 +26,7 @@ from backtest_kit.reports.metrics import METRICS
 from backtest_kit.reports.significance import Significance
 from backtest_kit.reports.sparkline import prints_blocks, sparkline
 from backtest_kit.reports.statistics import Statistics
-from backtest_kit.reports.tables import NOT_AVAILABLE, minute
+from backtest_kit.reports.tables import NOT_AVAILABLE, minute, one_line
 from backtest_kit.reports.trades import Trade
 from backtest_kit.results import BacktestResult
 

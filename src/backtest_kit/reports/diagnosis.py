@@ -15,7 +15,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from backtest_kit.core.candles import Floats
-from backtest_kit.reports.tables import share_text
+from backtest_kit.reports.tables import one_line, share_text
 from backtest_kit.reports.trades import MIN_TRADES, Trade, median, numbered, total
 
 if TYPE_CHECKING:
@@ -50,12 +50,6 @@ def findings(run: RunData) -> tuple[Finding, ...]:
     noticed = [(name, rule(run)) for name, rule in RULES.items()]
     found = [Finding(name, each[0], each[2], each[1]) for name, each in noticed if each is not None]
     return tuple(sorted(found, key=lambda each: MOST_SERIOUS_FIRST.index(each.severity)))
-
-
-def one_line(value: object, most: int = 60) -> str:
-    """Text of the user as one line without anything invisible, cut off after `most` characters."""
-    text = "".join(each for each in " ".join(str(value).split()) if each.isprintable())
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _money(value: float) -> str:
@@ -238,7 +232,7 @@ def _ambiguous_candles(run: RunData) -> Noticed | None:
     other = ours + total([(each.pnl_percent_if_ambiguous or 0.0) - each.pnl_percent for each in known])
     if not number or not run.trades or (share <= 5 and not ours <= 0 < other):
         return None
-    text = f"{number} of {len(run.trades)} trades ({share_text(share)}) closed on a candle that reached both stop and target"
+    text = f"{number} of {len(run.trades)} trades ({share_text(share)}) closed on a candle with both stop and target"
     band = f"; with the stop taken the sum is {ours:+.2f} %, with the target {other:+.2f} %" if known else ""
     return "warning", share, f"{text}{band}."
 

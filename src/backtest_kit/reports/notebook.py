@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backtest_kit.reports.diagnosis import Finding, one_line
-from backtest_kit.reports.tables import NOT_AVAILABLE, minute, price
+from backtest_kit.reports.diagnosis import Finding
+from backtest_kit.reports.tables import NOT_AVAILABLE, minute, one_line, price
 
 if TYPE_CHECKING:
     from backtest_kit.core.candles import Floats

@@ -64,6 +64,12 @@ def four_digits(value: float) -> str:
     return f"{value:.4f}"
 
 
+def one_line(value: object, most: int = 60) -> str:
+    """Text of the user as one line without anything invisible, cut off after `most` characters."""
+    text = "".join(each for each in " ".join(str(value).split()) if each.isprintable())
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def share_text(percent: float) -> str:
     """A percentage that never says 0 or all where it is not quite."""
     return f"{percent:.0f} %" if 0.5 <= percent < 99.5 or percent in (0, 100) else f"{percent:.2f} %"
