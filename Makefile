@@ -7,7 +7,7 @@ ARGS ?=
 # The lists of pyproject.toml that the tests need, beside the core; the names of extras may be added.
 TEST_LISTS ?= dev charts
 
-.PHONY: demo test check bench docs charts lock clean
+.PHONY: demo test check sim bench docs charts lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/core.stamp charts
@@ -21,6 +21,12 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/house -q $(ARGS)
+
+# Live trading in simulated worlds: every single fault, then SEEDS random ones. ARGS="--family kill --seed 7" shows one.
+SEEDS ?= 2000
+
+sim: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/run.py $(ARGS)

@@ -38,7 +38,7 @@ from backtest_kit.engine.schedule import Schedule
 from backtest_kit.engine.watchdog import Watchdog
 from backtest_kit.engine.window import IndicatorColumns, indicator_columns
 from backtest_kit.errors import ConfigError
-from backtest_kit.ports import Ledger
+from backtest_kit.ports import BrokerAdapter, Ledger, Store
 from backtest_kit.record import Plan, Record
 from backtest_kit.registry import (
     ExchangeSchema,
@@ -87,6 +87,35 @@ _CANDLE_SETTINGS = (
 )
 
 
+class BrokerDesk:
+    """The broker adapter that live trading sends its orders to; none: signals are followed, and no orders are sent."""
+
+    def __init__(self) -> None:
+        self._adapter: BrokerAdapter | None = None
+        self._enabled = False
+
+    @property
+    def adapter(self) -> BrokerAdapter | None:
+        """The adapter that is in use, when it is enabled."""
+        return self._adapter if self._enabled else None
+
+    def use_broker_adapter(self, adapter: BrokerAdapter) -> None:
+        """Takes an adapter; `enable()` puts it in use. Raises ConfigError for what is none."""
+        if not isinstance(adapter, BrokerAdapter):
+            raise ConfigError(f"a broker adapter extends BrokerAdapter; {type(adapter).__name__} does not")
+        self._adapter = adapter
+
+    def enable(self) -> None:
+        """From the next start of live trading on orders are sent. Raises ConfigError where there is no adapter."""
+        if self._adapter is None:
+            raise ConfigError("there is no broker adapter to enable: Broker.use_broker_adapter(…) first")
+        self._enabled = True
+
+    def disable(self) -> None:
+        """From the next start of live trading on no orders are sent."""
+        self._enabled = False
+
+
 class App:
     """One world: registrations, listeners, settings, candles, runs."""
 
@@ -99,6 +128,8 @@ class App:
         self.listeners = Listeners()
         self.schedule = Schedule()
         self.records: list[Record] = []
+        self.broker = BrokerDesk()
+        self.store: Store | None = None
         self._settings = settings
         self._histories: dict[str, tuple[Any, tuple[Any, ...], History]] = {}
 
@@ -159,7 +190,7 @@ class App:
         exchange = self.exchanges.get(exchange_name) if exchange_name is not None else self.exchanges.only()
         frame = self.frames.get(frame_name) if frame_name is not None else self.frames.only()
         values = changed(self.settings, **settings)
-        given = _resolved(strategies, params or {})
+        given = resolved(strategies, params or {})
         for strategy in strategies:
             for name in strategy.risk_names:
                 self.risks.get(name)
@@ -286,7 +317,7 @@ class App:
         return indicator_columns(strategy.indicators, candles, f"strategy {strategy.name!r} on {symbol}")
 
 
-def _resolved(strategies: list[StrategySchema], params: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def resolved(strategies: list[StrategySchema], params: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The parameters of each strategy: of those given, the ones that it declares. One that none declares is wrong."""
     declared = {name: each for strategy in strategies for name, each in strategy.parameters.items()}
     resolve(declared, {name: value for name, value in params.items() if name not in declared})

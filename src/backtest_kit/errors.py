@@ -85,6 +85,38 @@ class CommandError(BacktestKitError, ValueError):
     """A command with an argument that can never be right (a negative cost, 120 percent)."""
 
 
+class StoreError(BacktestKitError):
+    """Kept state cannot be read or written. The message names the place and the way out."""
+
+
+class StateDamagedError(StoreError):
+    """Kept state is torn, altered, somebody else's or of a newer version; it is left as it is, and not traded on."""
+
+
+class StaleWriteError(StoreError):
+    """Somebody else has written since: another process owns this state now, and this one must stop."""
+
+
+class StoreLockedError(StoreError):
+    """Another process holds the store."""
+
+
+class OrderError(BacktestKitError):
+    """A broker's answer to an order, raised by an adapter: the engine's state stays as it was."""
+
+
+class OrderTransientError(OrderError):
+    """The order was surely not taken (a rate limit, a lost connection before it was sent): it is asked again."""
+
+
+class OrderRejectedError(OrderError):
+    """The order was refused for good: an entry is given up; an exit is tried again as a new order."""
+
+
+class OrderDeletedError(OrderError):
+    """The order or position that was asked about is gone from the exchange."""
+
+
 def nearest_names(name: str, known: Iterable[str], most: int = 3) -> tuple[str, ...]:
     """The names in `known` that `name` was probably meant to be, best first; spelling counts, case does not."""
     by_lower = {each.lower(): each for each in known}

@@ -14,15 +14,41 @@ import logging
 import queue
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator
+from typing import Protocol
 
 from backtest_kit.core.events import Event
+from backtest_kit.core.values import Source, Time
 from backtest_kit.engine.listeners import Listeners
 from backtest_kit.engine.notices import RunFailed
 from backtest_kit.errors import ContextError
-from backtest_kit.record import Record
 from backtest_kit.terminal import progress_bar
 
 log = logging.getLogger("backtest_kit")
+
+
+class Run(Protocol):
+    """A run that is under way, or will be when its results are asked for."""
+
+    def results(self) -> AsyncIterator[Event]: ...
+
+    def stop(self) -> None: ...
+
+
+class Job(Protocol):
+    """A run that was asked for: whose it is, and what is to be done when it has ended."""
+
+    @property
+    def run(self) -> Run: ...
+
+    @property
+    def source(self) -> Source: ...
+
+    @property
+    def start(self) -> Time: ...
+
+    def finish(self) -> None: ...
+
+
 _END = object()
 
 
@@ -32,14 +58,14 @@ class Results:
     It runs while it is iterated, once; leaving the loop early stops it.
     """
 
-    def __init__(self, record: Record, listeners: Listeners) -> None:
+    def __init__(self, record: Job, listeners: Listeners) -> None:
         self._record, self._listeners = record, listeners
         self._used = False
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         self._begin()
         events = self._record.run.results()
-        with progress_bar(self._listeners, self._record):
+        with progress_bar(self._listeners, self._record.source):
             try:
                 async for event in events:
                     yield event
@@ -114,7 +140,7 @@ class Background:
     before it ends.
     """
 
-    def __init__(self, record: Record, listeners: Listeners) -> None:
+    def __init__(self, record: Job, listeners: Listeners) -> None:
         self._record, self._listeners = record, listeners
         self._over = threading.Event()
         self.error: BaseException | None = None
@@ -167,7 +193,7 @@ class Background:
         """A failed run in the background is an event; and in the log, when nobody listens."""
         source = self._record.source
         if RunFailed in self._listeners.kinds():
-            await self._listeners.tell(RunFailed(source, self._record.plan.start, error))
+            await self._listeners.tell(RunFailed(source, self._record.start, error))
         else:
             log.error("the run of %s has failed: %s", source, error, exc_info=error)
 

@@ -1,16 +1,20 @@
 """The contracts between the engine and what is plugged into it.
 
-An object that has the methods fulfils one; nothing is inherited.
+An object that has the methods fulfils one; nothing is inherited, but a broker's adapter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from backtest_kit.core.candles import Candles
-from backtest_kit.core.events import Event
-from backtest_kit.core.values import Interval, Time
+from backtest_kit.core.events import Event, PositionEvent, SignalScheduled
+from backtest_kit.core.orders import ExitReport, OrderReport, OrderRequest
+from backtest_kit.core.position import Fill
+from backtest_kit.core.values import Interval, Source, Time
 
 
 class Exchange(Protocol):
@@ -72,3 +76,144 @@ class Ledger(Protocol):
     def scan(self, stream: str) -> Iterator[Event]: ...
 
     def streams(self) -> Sequence[str]: ...
+
+
+class Clock(Protocol):
+    """The time that live trading goes by.
+
+    `now` is the wall clock, epoch ms; `monotonic` counts seconds and never jumps; `sleep` waits on it.
+    """
+
+    def now(self) -> Time: ...
+
+    def monotonic(self) -> float: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class Disk(Protocol):
+    """The few calls of a file system that durable state is made of; paths are relative, with "/" between their parts.
+
+    What was written is only there after a power loss when `sync` has returned for the file, and its name only when
+    `sync_folder` has returned for its folder. `rename` replaces what was there, all at once. All raise OSError.
+    """
+
+    async def read(self, path: str) -> bytes | None: ...
+
+    async def write(self, path: str, content: bytes) -> None: ...
+
+    async def append(self, path: str, content: bytes) -> None: ...
+
+    async def sync(self, path: str) -> None: ...
+
+    async def sync_folder(self, folder: str) -> None: ...
+
+    async def rename(self, path: str, new_path: str) -> None: ...
+
+    async def remove(self, path: str) -> None: ...
+
+    async def list(self, folder: str) -> Sequence[str]: ...
+
+    async def lock(self, path: str) -> bool:
+        """Holds a lock until `unlock` or the end of the process; False where another process holds it."""
+        ...
+
+    async def unlock(self, path: str) -> None: ...
+
+
+class Document(Struct, frozen=True):
+    """One piece of state as a store keeps it: its number (1, 2, 3, …), its writer's epoch, and JSON text."""
+
+    sequence: int
+    epoch: int
+    content: str
+
+
+class Store(Protocol):
+    """Durable state: one document a key, replaced as a whole, and histories that only grow.
+
+    `open` takes the store for this process and returns its epoch, which is higher than any before; it raises
+    StoreLockedError while another process holds it. `read` gives the newest document, None where there never was one;
+    it raises StateDamagedError, and changes nothing, where it cannot be trusted. `write` makes a document durable
+    before it returns; it raises StaleWriteError, and writes nothing, unless the newest has `expected_sequence` (0:
+    there is none) and no process of a later epoch has opened the store. `delete` forgets a document under the same
+    conditions. `append` adds a line to a history, durable when it returns; `scan` hands out its lines from the first
+    on. Keys and streams are free text with "/" between their parts.
+    """
+
+    async def open(self, owner: str) -> int: ...
+
+    async def close(self) -> None: ...
+
+    async def read(self, key: str) -> Document | None: ...
+
+    async def write(self, key: str, document: Document, expected_sequence: int) -> None: ...
+
+    async def delete(self, key: str, expected_sequence: int) -> None: ...
+
+    async def keys(self) -> Sequence[str]: ...
+
+    async def append(self, stream: str, line: str) -> None: ...
+
+    def scan(self, stream: str) -> AsyncIterator[str]: ...
+
+
+class BrokerAdapter:
+    """Where orders go. Every method is optional; one that is left out agrees.
+
+    Before anything of a position changes, the hook of that change is called. Returning means that it is done; a
+    returned `Fill` becomes the record. Raising refuses: the position stays as it was, and the engine asks again at the
+    next tick, with the same client order id and the next `attempt` (`OrderTransientError` and anything else), or not at
+    all (`OrderRejectedError`; an exit becomes a new order). An adapter that can look orders up offers `find_order`:
+    then whatever else a hook raises counts as an unknown outcome, and the truth is asked for before any new attempt.
+    No adapter is ever called in a backtest.
+    """
+
+    async def wait_for_init(self) -> None:
+        """Called once, before the first tick: connect, load markets, check keys."""
+
+    async def on_order_open_commit(self, order: OrderRequest) -> Fill | None:
+        """Enter a position."""
+
+    async def on_order_close_commit(self, order: OrderRequest) -> Fill | None:
+        """Leave a position, or what is left of it."""
+
+    async def on_partial_profit_commit(self, order: OrderRequest) -> Fill | None:
+        """Sell a part at a profit."""
+
+    async def on_partial_loss_commit(self, order: OrderRequest) -> Fill | None:
+        """Sell a part at a loss."""
+
+    async def on_average_buy_commit(self, order: OrderRequest) -> Fill | None:
+        """Add to a position."""
+
+    async def on_trailing_stop_commit(self, order: OrderRequest) -> None:
+        """The stop has moved."""
+
+    async def on_trailing_take_commit(self, order: OrderRequest) -> None:
+        """The take profit has moved."""
+
+    async def on_breakeven_commit(self, order: OrderRequest) -> None:
+        """The stop moves to the entry."""
+
+    async def on_order_active_check(self, position: PositionEvent) -> ExitReport | None:
+        """Called at every tick while a position is open; an `ExitReport`, or OrderDeletedError, when it is gone."""
+
+    async def on_order_schedule_check(self, signal: SignalScheduled) -> None:
+        """Called at every tick while a signal waits; OrderDeletedError when its resting order is gone."""
+
+    async def find_order(self, client_order_id: str, source: Source) -> OrderReport | None:
+        """What the exchange knows of an order of ours; None when it knows of none."""
+        raise NotImplementedError
+
+    async def cancel_order(self, client_order_id: str, source: Source) -> None:
+        """Takes an order of ours back; what has filled stays filled."""
+        raise NotImplementedError
+
+    async def open_orders(self, source: Source) -> Sequence[OrderReport]:
+        """All orders of ours that are still open on a symbol."""
+        raise NotImplementedError
+
+    async def server_time(self) -> Time | None:
+        """The exchange's clock, epoch ms; None where it has none to go by."""
+        return None

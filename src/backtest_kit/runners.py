@@ -11,8 +11,11 @@ from msgspec import Struct
 from backtest_kit.app import App, default
 from backtest_kit.core.values import Mode
 from backtest_kit.engine.answers import ReadyPath, ReadyText
+from backtest_kit.engine.control import ControlFolder
 from backtest_kit.iteration import Background, Results
+from backtest_kit.live_plan import LiveJob, live_job, plugs_of
 from backtest_kit.live_record import LiveRecord
+from backtest_kit.ports import Clock
 from backtest_kit.reporters import report_path
 from backtest_kit.reports.files import write_text
 from backtest_kit.reports.tables import Columns
@@ -146,10 +149,76 @@ class BacktestRunner:
 
 
 class LiveRunner:
-    """Live trading of one `App`; `Live` is that of the default one. What it says is read from the ledger."""
+    """Live trading of one `App`; `Live` is that of the default one, `Paper` the same on paper.
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    What was traded is read from the ledger, so it is there after a restart too.
+    """
+
+    def __init__(self, app: App, mode: Mode = "live") -> None:
+        self._app, self._mode = app, mode
+        self._jobs: list[LiveJob] = []
+
+    def run(
+        self,
+        symbol: str | Iterable[str],
+        *,
+        strategy_name: str | Iterable[str] | None = None,
+        exchange_name: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        paper: bool = False,
+        clock: Clock | None = None,
+        **settings: Any,
+    ) -> Results:
+        """Trading on the wall clock while its results are iterated, with `for` or `async for`; it ends by `stop` alone.
+
+        Yields scheduled, opened, cancelled and closed events. What was open when the process died goes on. `paper`
+        fills orders without an exchange; otherwise they go to the broker adapter, and without one nothing is sent.
+        `clock` replaces that of the machine. Raises at once for wrong names and values, and while iterating where kept
+        state cannot be trusted (StateDamagedError) or another process trades it (StoreLockedError).
+        """
+        return Results(
+            self._job(symbol, strategy_name, exchange_name, params, paper, clock, settings), self._app.listeners
+        )
+
+    def background(
+        self,
+        symbol: str | Iterable[str],
+        *,
+        strategy_name: str | Iterable[str] | None = None,
+        exchange_name: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        paper: bool = False,
+        clock: Clock | None = None,
+        **settings: Any,
+    ) -> Background:
+        """The same without iterating: listeners and callbacks get the events. Returns a function that stops it."""
+        return Background(
+            self._job(symbol, strategy_name, exchange_name, params, paper, clock, settings), self._app.listeners
+        )
+
+    def stop(self, symbol: str | None = None, *, strategy_name: str | None = None) -> None:
+        """Stops what trades under these names: no new signals, what waits is cancelled, what is open is watched on."""
+        for job in self._jobs:
+            job.run.stop(
+                lambda book: symbol in (None, book.source.symbol) and strategy_name in (None, book.source.strategy_name)
+            )
+
+    def _job(
+        self,
+        symbol: str | Iterable[str],
+        strategy_name: str | Iterable[str] | None,
+        exchange_name: str | None,
+        params: Mapping[str, Any] | None,
+        paper: bool,
+        clock: Clock | None,
+        settings: Mapping[str, Any],
+    ) -> LiveJob:
+        mode: Mode = "paper" if paper else self._mode
+        plugs = plugs_of(self._app, mode, clock, settings)
+        job = live_job(self._app, plugs, mode, symbol, strategy_name, exchange_name, params, **settings)
+        job.run.obey(ControlFolder(job.plan.settings.data_folder, mode))
+        self._jobs = [*(each for each in self._jobs if each.run.is_running), job]
+        return job
 
     def get_data(
         self,
@@ -161,10 +230,11 @@ class LiveRunner:
     ) -> LiveResult:
         """Trades, events and statistics of everything that was traded under these names, also before a restart.
 
-        `mode` chooses "live" or "paper". Raises ConfigError where the ledger has nothing that fits.
+        `mode` chooses "live" or "paper"; without it paper trading is told of where nothing was traded live. Raises
+        ConfigError where the ledger has nothing that fits.
         """
-        names = (symbol, strategy_name, exchange_name)
-        return LiveRecord.read(self._app.ledger, self._app.settings, *names, mode=mode).result()
+        names, meant = (symbol, strategy_name, exchange_name), mode or (self._mode if self._mode == "paper" else None)
+        return LiveRecord.read(self._app.ledger, self._app.settings, *names, mode=meant).result()
 
     def get_report(
         self,
@@ -189,9 +259,9 @@ class LiveRunner:
         columns: Columns[Any] = None,
         path: str | Path | None = None,
     ) -> ReadyPath:
-        """Writes report (`.md`) and trades (`.csv`), by default to `<dump_folder>/live/<strategy>_<symbol>.md`."""
+        """Writes report (`.md`) and trades (`.csv`), by default to `<dump_folder>/<mode>/<strategy>_<symbol>.md`."""
         data = self.get_data(symbol, strategy_name=strategy_name, exchange_name=exchange_name, mode=mode)
-        return _dumped(data, report_path(self._app, "live", path, data.facts), columns)
+        return _dumped(data, report_path(self._app, data.facts.mode, path, data.facts), columns)
 
 
 def _dumped(data: Result, target: Path, columns: Columns[Any]) -> ReadyPath:
@@ -205,3 +275,7 @@ Backtest = BacktestRunner(default)
 """Backtests of what is registered with the module functions."""
 Live = LiveRunner(default)
 """Live trading of what is registered with the module functions."""
+Paper = LiveRunner(default, "paper")
+"""The same on paper: real prices, and orders that are filled without an exchange."""
+Broker = default.broker
+"""The broker adapter that live trading sends its orders to."""

@@ -23,7 +23,7 @@ _ADAPTERS = {"exchanges", "brokers", "stores", "notifiers", "llm"}
 _OUTCOME = {"record", "live_record", "results", "reports", "version"}
 _APP = {"research", "engine", "registry", "settings", "ports"} | _OUTCOME | _ADAPTERS | _INNER
 _FACE = {"declare", "listen", "ambient", "commits"}  # the public functions, side by side
-_RUNNERS = {"app", "iteration", "terminal", "reporters"} | _FACE | _APP
+_RUNNERS = {"app", "iteration", "terminal", "reporters", "live_plan"} | _FACE | _APP
 
 # Which parts each part may import, beside itself: imports point inwards, and adapters do not know each other.
 REACH: dict[str, set[str]] = {
@@ -40,12 +40,13 @@ REACH: dict[str, set[str]] = {
     "results": {"reports", "version"} | _INNER,
     "live_record": {"results", "reports", "settings", "stores", "ports", "version"} | _INNER,
     "record": {"engine", "results", "reports", "settings", "version"} | _INNER,
-    "terminal": {"record", "engine"} | _INNER,
-    "iteration": {"terminal", "record", "engine"} | _INNER,
+    "terminal": {"engine"} | _INNER,
+    "iteration": {"terminal", "engine"} | _INNER,
     "testing": {"engine", "ports", "settings"} | _INNER,
     "app": _APP,
     **dict.fromkeys(sorted(_FACE), {"app"} | _APP),
     "reporters": {"app"} | _APP,
+    "live_plan": {"app"} | _APP,
     "runners": _RUNNERS,
     "": {"runners"} | _RUNNERS,
     "web": {"", "runners"} | _RUNNERS,

@@ -10,7 +10,7 @@ is.
 from __future__ import annotations
 
 from enum import IntFlag
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from backtest_kit.core.inputs import CancelReason, ExitReason, ManageKind
 from backtest_kit.core.position import Position, Profit, profit
@@ -167,6 +167,25 @@ class SignalInvalid(Event, frozen=True, tag="invalid"):
     signal: Signal | None = None
 
 
+class OrderAnswered(Event, frozen=True, tag="order"):
+    """What came of asking a broker for an order; only live and paper trading ask one.
+
+    `outcome`: "done", "refused" (asked again), "rejected" (for good), "absent" (it never got there), "unknown" (not
+    known yet). `price`, `quantity` and `fee` are those of the real fill, None where the broker named none. `alarm` says
+    that it has failed so often that a person should look.
+    """
+
+    client_order_id: str
+    kind: str
+    attempt: int
+    outcome: Literal["done", "refused", "rejected", "absent", "unknown"]
+    price: float | None = None
+    quantity: float | None = None
+    fee: float | None = None
+    note: str = ""
+    alarm: bool = False
+
+
 BookEvent: TypeAlias = (
     IdlePing
     | SignalScheduled
@@ -183,11 +202,21 @@ BookEvent: TypeAlias = (
     | Committed
     | RiskRejected
     | SignalInvalid
+    | OrderAnswered
 )
 
 
 FACTS = frozenset(
-    (SignalScheduled, SignalOpened, SignalClosed, SignalCancelled, Committed, RiskRejected, SignalInvalid)
+    (
+        SignalScheduled,
+        SignalOpened,
+        SignalClosed,
+        SignalCancelled,
+        Committed,
+        RiskRejected,
+        SignalInvalid,
+        OrderAnswered,
+    )
 )
 """The events that are always made and kept in the ledger; all others are notices of single candles."""
 

@@ -91,6 +91,14 @@ class Refused(Struct, frozen=True):
     reason: Literal["refused", "risk"] = "refused"
 
 
+class LeftElsewhere(Struct, frozen=True):
+    """The position has been left at the exchange without our asking: by a resting order, by hand, by liquidation."""
+
+    reason: Literal["closed", "take_profit", "stop_loss", "liquidation"]
+    time: Time
+    fill: Fill
+
+
 class Cut(Struct, frozen=True):
     """The run ends here, or its candles do: what is open is left at the average price, what waits is cancelled."""
 
@@ -99,4 +107,6 @@ class Cut(Struct, frozen=True):
     reason: Literal["frame_end", "gap"]
 
 
-Input: TypeAlias = Minute | Decided | Manage | LeaveAtNext | SettleAtNext | Queue | Filled | Refused | Cut
+Input: TypeAlias = (
+    Minute | Decided | Manage | LeaveAtNext | SettleAtNext | Queue | Filled | Refused | LeftElsewhere | Cut
+)

@@ -40,6 +40,7 @@ from backtest_kit.core.inputs import (
     Filled,
     Input,
     LeaveAtNext,
+    LeftElsewhere,
     Manage,
     Minute,
     Queue,
@@ -80,6 +81,8 @@ def decide(state: State, given: Input, terms: Terms, source: Source) -> Step:
         return ask_to_manage(state, given, terms, source)
     if type(given) is Refused:
         return _refused(state, given, source)
+    if type(given) is LeftElsewhere:
+        return _left_elsewhere(state, given, terms, source)
     if type(given) is Cut:
         return _cut(state, given, source)
     return _wished(state, given, source)  # type: ignore[arg-type]  # mypy narrows a union only by isinstance
@@ -236,6 +239,16 @@ def _left(state: Closing, fill: Fill | None, terms: Terms, source: Source) -> St
         source, order.time, pnl.price_close, position, pnl, state.reason, other is not None, other, state.note
     )
     return Idle(last_signal_id=position.signal.id), (event,)
+
+
+def _left_elsewhere(state: State, given: LeftElsewhere, terms: Terms, source: Source) -> Step:
+    """What has happened at the exchange is taken over; what is left of the position then has to be left, too."""
+    if type(state) is Active:
+        closing, _ = _closing(state.position, given.time, given.fill.price, given.reason)
+        return _left(closing, given.fill, terms, source)
+    if type(state) is Closing:
+        return _left(replace(state, order=replace(state.order, time=given.time)), given.fill, terms, source)
+    return state, ()
 
 
 def _refused(state: State, given: Refused, source: Source) -> Step:

@@ -40,12 +40,12 @@ async def idle_until(book: Book, row: int, last: int) -> None:
     if book.stopped or row > book.ticks.last:
         await book.end()
     elif book.teller.wanted & _IDLE_PING or book.state.queued is not None:  # type: ignore[union-attr]
-        await _one_tick(book, row)
+        await one_tick(book, row)
     else:
         await _walk(book, row, min(last, book.ticks.last), _stride(book, row))
 
 
-async def _one_tick(book: Book, row: int) -> None:
+async def one_tick(book: Book, row: int) -> None:
     """One tick on its own: a queued signal of the user's goes first, and a tick that brings nothing is an idle ping."""
     book.context.when, book.context.price, book.context.in_candle = book.tape.time(row), book.prices[row - 1], False
     book.tick = row + book.ticks.step

@@ -22,6 +22,10 @@ class DoneBacktest(Event, frozen=True, tag="done"):
     outcome: Literal["finished", "stopped", "interrupted", "failed"] = "finished"
 
 
+class DoneLive(Event, frozen=True, tag="done_live"):
+    """Live trading of this book is over: it was stopped, and holds nothing any more."""
+
+
 class Progress(Event, frozen=True, tag="progress"):
     """How far a run has come: candles done of all books, and all candles there are.
 
