@@ -174,7 +174,8 @@ def test_e4_at_the_liquidation_price_exactly_all_the_money_is_gone(drawn):
         assert level is None
     elif level is not None:
         assert level > 0
-        steepness = position.signal.leverage * max(1.0, position.effective_price / level)
+        farness = max(level / position.effective_price, position.effective_price / level)
+        steepness = position.signal.leverage * farness
         assert math.isclose(profit_percent(position, level, ruled), -100, abs_tol=1e-7 * steepness)
     else:  # a long has money left at no price at all; a short has lost it at every price already
         assert position.sign * (profit_percent(position, 1e-12, ruled) + 100) >= -1e-6
