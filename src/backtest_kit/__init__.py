@@ -35,6 +35,8 @@ from backtest_kit.commits import (
     commit_trailing_take,
 )
 from backtest_kit.core.candles import Candle, Candles
+from backtest_kit.core.orders import ExitReport, OrderReport, OrderRequest
+from backtest_kit.core.position import Fill
 from backtest_kit.core.values import Interval, Signal
 from backtest_kit.declare import (
     add_cron,
@@ -59,6 +61,7 @@ from backtest_kit.declare import (
     remove_cron,
     set_config,
     strategy,
+    use_store,
 )
 from backtest_kit.engine.admission import RiskCheck, at_most_open, reward_to_risk
 from backtest_kit.engine.context import Context, PositionSnapshot
@@ -71,6 +74,9 @@ from backtest_kit.errors import (
     DuplicateNameError,
     LookAheadError,
     NotEnoughHistoryError,
+    OrderDeletedError,
+    OrderRejectedError,
+    OrderTransientError,
     SignalError,
     StrategyError,
     StrategyTimeoutError,
@@ -83,11 +89,13 @@ from backtest_kit.listen import (
     listen_before_start,
     listen_breakeven,
     listen_done_backtest,
+    listen_done_live,
     listen_error,
     listen_exit,
     listen_highest_profit,
     listen_idle_ping,
     listen_max_drawdown,
+    listen_order,
     listen_partial_loss,
     listen_partial_profit,
     listen_performance,
@@ -100,12 +108,14 @@ from backtest_kit.listen import (
     listen_signal_cancelled,
     listen_signal_closed,
     listen_signal_idle,
+    listen_signal_live,
     listen_signal_opened,
     listen_signal_scheduled,
     listen_signal_waiting,
     listen_strategy_commit,
     listen_validation,
 )
+from backtest_kit.ports import BrokerAdapter
 from backtest_kit.registry import Parameter as Param
 from backtest_kit.reporters import (
     Breakeven,
@@ -124,8 +134,8 @@ from backtest_kit.reports.export import export
 from backtest_kit.reports.tables import Column
 from backtest_kit.reports.windows import money_windows
 from backtest_kit.results import BacktestResult, LiveResult
-from backtest_kit.runners import Backtest, Live
-from backtest_kit.stores import FileLedger, MemoryLedger
+from backtest_kit.runners import Backtest, Broker, Live, Paper
+from backtest_kit.stores import FileLedger, FileStore, MemoryStore
 from backtest_kit.version import __version__
 
 __all__ = [
@@ -133,6 +143,8 @@ __all__ = [
     "BacktestKitError",
     "BacktestResult",
     "Breakeven",
+    "Broker",
+    "BrokerAdapter",
     "Candle",
     "Candles",
     "Column",
@@ -143,8 +155,11 @@ __all__ = [
     "DataError",
     "DemoExchange",
     "DuplicateNameError",
+    "ExitReport",
     "FileExchange",
     "FileLedger",
+    "FileStore",
+    "Fill",
     "FunctionExchange",
     "Heat",
     "HighestProfit",
@@ -154,9 +169,15 @@ __all__ = [
     "LookAheadError",
     "MaxDrawdown",
     "MemoryExchange",
-    "MemoryLedger",
+    "MemoryStore",
     "NotEnoughHistoryError",
+    "OrderDeletedError",
+    "OrderRejectedError",
+    "OrderReport",
+    "OrderRequest",
+    "OrderTransientError",
     "Orders",
+    "Paper",
     "Param",
     "Partial",
     "Performance",
@@ -219,11 +240,13 @@ __all__ = [
     "listen_before_start",
     "listen_breakeven",
     "listen_done_backtest",
+    "listen_done_live",
     "listen_error",
     "listen_exit",
     "listen_highest_profit",
     "listen_idle_ping",
     "listen_max_drawdown",
+    "listen_order",
     "listen_partial_loss",
     "listen_partial_profit",
     "listen_performance",
@@ -236,6 +259,7 @@ __all__ = [
     "listen_signal_cancelled",
     "listen_signal_closed",
     "listen_signal_idle",
+    "listen_signal_live",
     "listen_signal_opened",
     "listen_signal_scheduled",
     "listen_signal_waiting",
@@ -252,4 +276,5 @@ __all__ = [
     "reward_to_risk",
     "set_config",
     "strategy",
+    "use_store",
 ]

@@ -29,14 +29,14 @@ from backtest_kit.core.values import MINUTE, Source
 from backtest_kit.engine.admission import Admission
 from backtest_kit.engine.backtest import BacktestRun, frame_rows
 from backtest_kit.engine.book import Book, Ticks
-from backtest_kit.engine.history import History, MarketBeginsLaterError
+from backtest_kit.engine.history import History
+from backtest_kit.engine.indicators import indicators_of
 from backtest_kit.engine.listeners import Listeners, Subscription
 from backtest_kit.engine.market import Market
 from backtest_kit.engine.notices import Written
 from backtest_kit.engine.params import Params
 from backtest_kit.engine.schedule import Schedule
 from backtest_kit.engine.watchdog import Watchdog
-from backtest_kit.engine.window import IndicatorColumns, indicator_columns
 from backtest_kit.errors import ConfigError
 from backtest_kit.ports import BrokerAdapter, Ledger, Store
 from backtest_kit.record import Plan, Record
@@ -294,27 +294,13 @@ class App:
                     admission=admission,
                     watchdog=watchdog,
                     params=Params(given[strategy.name]),
-                    indicators=await self._indicators(strategy, symbol, market),
+                    indicators=await indicators_of(strategy, symbol, market),
                     gaps=[(tape.row(start), tape.row(stop)) for start, stop in market.gaps(symbol)],
                 )
                 peers[strategy.name, symbol] = book
                 book.peers = peers
                 books.append(book)
         return books
-
-    async def _indicators(self, strategy: StrategySchema, symbol: str, market: Market) -> IndicatorColumns | None:
-        """The columns of a strategy's hook over its own interval, from some candles before the first tick on."""
-        if strategy.indicators is None:
-            return None
-        interval, step = strategy.interval, int(strategy.interval)
-        stop = interval.floor(market.stop)
-        start = interval.floor(market.start) - strategy.indicator_history * step
-        try:
-            candles = await market.history.candles(symbol, interval, start, stop)
-        except MarketBeginsLaterError as short:
-            start = min(stop, interval.floor(short.available_from + step - 1))
-            candles = await market.history.candles(symbol, interval, start, stop)
-        return indicator_columns(strategy.indicators, candles, f"strategy {strategy.name!r} on {symbol}")
 
 
 def resolved(strategies: list[StrategySchema], params: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

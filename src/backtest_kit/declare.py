@@ -15,6 +15,7 @@ from backtest_kit.core.values import Interval
 from backtest_kit.engine.schedule import Job
 from backtest_kit.errors import ConfigError
 from backtest_kit.exchanges import as_exchange
+from backtest_kit.ports import Store
 from backtest_kit.registry import (
     ExchangeSchema,
     FrameSchema,
@@ -239,6 +240,11 @@ def remove_cron(name: str) -> Job:
 def list_crons() -> tuple[Job, ...]:
     """The jobs on engine time, oldest first."""
     return default.schedule.list()
+
+
+def use_store(store: Store | None) -> None:
+    """Keeps the state of live trading in `store` from its next start on; None: in files of the data folder again."""
+    default.store = store
 
 
 def set_config(**settings: object) -> Settings:

@@ -19,6 +19,7 @@ from backtest_kit.core.events import (
     IdlePing,
     LossReached,
     MaxDrawdown,
+    OrderAnswered,
     ProfitReached,
     RiskRejected,
     SchedulePing,
@@ -33,6 +34,7 @@ from backtest_kit.engine.notices import (
     AfterEnd,
     BeforeStart,
     DoneBacktest,
+    DoneLive,
     Failure,
     Performance,
     Progress,
@@ -42,6 +44,7 @@ from backtest_kit.errors import ConfigError
 
 Handler = Callable[[Any], Any]
 Where = Callable[[Any], bool]
+Modes = tuple[str, ...]
 
 
 class Listening:
@@ -59,10 +62,10 @@ class Listening:
 class Listen:
     """A way to subscribe to certain kinds of events."""
 
-    def __init__(self, name: str, kinds: tuple[type[Event], ...], doc: str, mode: str | None = None) -> None:
+    def __init__(self, name: str, kinds: tuple[type[Event], ...], doc: str, modes: Modes = ()) -> None:
         self.__name__ = self.__qualname__ = name
         self.__doc__ = doc
-        self._kinds, self._mode = kinds, mode
+        self._kinds, self._modes = kinds, modes
 
     @overload
     def __call__(
@@ -88,25 +91,26 @@ class Listen:
             return lambda function: self(function, where=where, once=once, per_signal=per_signal)
         if not callable(handler):
             raise ConfigError(f"{self.__name__} takes a function of one argument, the event, not {handler!r}")
-        subscription = Subscription(self._kinds, handler, _both(where, self._mode), once, per_signal)
+        subscription = Subscription(self._kinds, handler, _both(where, self._modes), once, per_signal)
         return Listening(handler, default.listeners.add(subscription))
 
     def __repr__(self) -> str:
         return f"<{self.__name__}>"
 
 
-def _both(where: Where | None, mode: str | None) -> Where | None:
-    if mode is None:
+def _both(where: Where | None, modes: Modes) -> Where | None:
+    if not modes:
         return where
     if where is None:
-        return lambda event: event.mode == mode
-    return lambda event: event.mode == mode and where(event)
+        return lambda event: event.mode in modes
+    return lambda event: event.mode in modes and where(event)
 
 
 listen_signal = Listen(
     "listen_signal", RESULTS, "All results of all books: idle, scheduled, waiting, opened, active, closed, cancelled."
 )
-listen_signal_backtest = Listen("listen_signal_backtest", RESULTS, "All results of backtests.", mode="backtest")
+listen_signal_backtest = Listen("listen_signal_backtest", RESULTS, "All results of backtests.", ("backtest",))
+listen_signal_live = Listen("listen_signal_live", RESULTS, "All results of live and paper trading.", ("live", "paper"))
 listen_signal_idle = Listen(
     "listen_signal_idle", (IdlePing,), "Ticks at which nothing is open and nothing was decided."
 )
@@ -139,6 +143,8 @@ listen_progress = Listen("listen_progress", (Progress,), "How far a run has come
 listen_before_start = Listen("listen_before_start", (BeforeStart,), "A book is about to see its first tick.")
 listen_after_end = Listen("listen_after_end", (AfterEnd,), "A book has seen its last tick.")
 listen_done_backtest = Listen("listen_done_backtest", (DoneBacktest,), "A backtest is over, and how it ended.")
+listen_done_live = Listen("listen_done_live", (DoneLive,), "Live trading of a book was stopped, and it holds nothing.")
+listen_order = Listen("listen_order", (OrderAnswered,), "What came of every order that a broker was asked for.")
 listen_performance = Listen("listen_performance", (Performance,), "How long parts of a run took.")
 listen_error = Listen("listen_error", (Failure,), "Errors of user code that a run survived.")
 listen_exit = Listen("listen_exit", (RunFailed,), "Runs in the background that ended by an error.")

@@ -126,7 +126,8 @@ def live_job(
     clock = plugs.clock
     plan = LivePlan(names_of("symbol", symbols), chosen, exchange.name, mode, clock.now(), values)
     gate = Gate(plugs.adapter, clock)
-    return LiveJob(plan, LiveRun(partial(_books, app, plugs, gate, plan, given), app.listeners, clock, gate))
+    prepare = partial(_books, app, plugs, gate, plan, given)
+    return LiveJob(plan, LiveRun(prepare, plugs.store.close, app.listeners, clock, gate))
 
 
 async def _ready(app: App, plugs: Plugs, gate: Gate, plan: LivePlan) -> None:

@@ -15,7 +15,7 @@ from backtest_kit.engine.control import ControlFolder
 from backtest_kit.iteration import Background, Results
 from backtest_kit.live_plan import LiveJob, live_job, plugs_of
 from backtest_kit.live_record import LiveRecord
-from backtest_kit.ports import Clock
+from backtest_kit.ports import BrokerAdapter, Clock
 from backtest_kit.reporters import report_path
 from backtest_kit.reports.files import write_text
 from backtest_kit.reports.tables import Columns
@@ -264,6 +264,25 @@ class LiveRunner:
         return _dumped(data, report_path(self._app, data.facts.mode, path, data.facts), columns)
 
 
+class BrokerFace:
+    """Where the orders of live trading go."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def use_broker_adapter(self, adapter: BrokerAdapter) -> None:
+        """Takes an adapter; `enable()` puts it in use. Raises ConfigError for what is none."""
+        self._app.broker.use_broker_adapter(adapter)
+
+    def enable(self) -> None:
+        """From the next start of live trading on orders are sent. Raises ConfigError where there is no adapter."""
+        self._app.broker.enable()
+
+    def disable(self) -> None:
+        """From the next start of live trading on no orders are sent."""
+        self._app.broker.disable()
+
+
 def _dumped(data: Result, target: Path, columns: Columns[Any]) -> ReadyPath:
     """Writes the report and, beside it, the trades."""
     report = data.to_markdown(columns)
@@ -277,5 +296,5 @@ Live = LiveRunner(default)
 """Live trading of what is registered with the module functions."""
 Paper = LiveRunner(default, "paper")
 """The same on paper: real prices, and orders that are filled without an exchange."""
-Broker = default.broker
+Broker = BrokerFace(default)
 """The broker adapter that live trading sends its orders to."""

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from backtest_kit.app import App
-from backtest_kit.core.events import Event
+from backtest_kit.commits import (
+    commit_average_buy,
+    commit_breakeven,
+    commit_cancel_scheduled,
+    commit_close_pending,
+    commit_partial_loss,
+    commit_partial_profit,
+    commit_trailing_stop,
+)
+from backtest_kit.core.events import ActivePing, Event, SchedulePing
 from backtest_kit.core.values import MINUTE, Signal, Source
 from backtest_kit.live_plan import LiveJob, Plugs, live_job
 from backtest_kit.registry import ExchangeSchema, StrategySchema
@@ -50,14 +59,46 @@ def get_signal(_symbol: str, when: int, price: float) -> Signal | None:
     )
 
 
+def manage(ping: ActivePing) -> None:
+    """Every kind of command on a position, at most one a candle; those that do not fit are refused."""
+    number = ping.time // MINUTE
+    if number % 2 == 0 and ping.pnl.percent < 0:
+        commit_average_buy(SYMBOL, 50.0)
+    elif number % 5 == 0:
+        commit_breakeven(SYMBOL)
+    elif number % 7 == 0:
+        commit_trailing_stop(SYMBOL, -0.2)
+    elif number % 11 == 0:
+        commit_close_pending(SYMBOL)
+    elif ping.pnl.percent > 0:
+        commit_partial_profit(SYMBOL, 30.0)
+    else:
+        commit_partial_loss(SYMBOL, 100.0 if number % 3 == 0 else 40.0)
+
+
+def give_up(ping: SchedulePing) -> None:
+    """A limit entry that still waits is taken back on some candles."""
+    if ping.time // MINUTE % 3 == 0:
+        commit_cancel_scheduled(SYMBOL)
+
+
+class LeftOpen(FileStore):
+    """The file store of a process that is never told to end: a world ends as a power cut does."""
+
+    async def close(self) -> None:
+        return None
+
+
 async def live(ports: Ports) -> None:
     """One process of the live engine."""
     app = App(Settings())
     app.exchanges.add(ExchangeSchema(EXCHANGE, ports.exchange))
-    app.strategies.add(StrategySchema.of(STRATEGY, get_signal, interval="1m"))
-    store = FileStore("data", ports.disk)
+    callbacks = {"on_active_ping": manage, "on_schedule_ping": give_up}
+    app.strategies.add(StrategySchema.of(STRATEGY, get_signal, interval="1m", callbacks=callbacks))
+    store = LeftOpen("data", ports.disk)
     plugs = Plugs(store, ports.adapter, ports.clock, lambda _: Told(ports), tag="51515151")
     settings: dict[str, Any] = {"cache_candles": False, "candle_retry_delay_seconds": 1.0}
+    settings |= {"partials_everywhere": True, "dca_everywhere": True}  # a command is refused only where it cannot be
     job = live_job(app, plugs, "live", SYMBOL, None, None, **settings)
     ports.show(lambda: report(job))
     async for _ in job.run.results():

@@ -97,3 +97,24 @@ def test_c6_a_restart_after_hours_lives_through_what_was_missed(seed: int) -> No
         assert len(set(opened)) == len(opened)
         if before[-1][0] == "opened":
             assert after[0] == whole[len(before)]
+
+
+def test_indicator_columns_are_those_of_the_backtest() -> None:
+    with fresh_app():
+        bk.add_exchange("m", bk.MemoryExchange(market(3)))
+        bk.add_frame("f", interval="1m", start=at(FIRST), end=at(LAST))
+
+        def columns(candles: bk.Candles) -> dict[str, Any]:
+            return {"mean": np.convolve(candles.close, np.ones(4) / 4)[: len(candles.close)]}
+
+        def get_signal(symbol: str, when: int, price: float) -> bk.Signal | None:
+            mean = bk.get_context().indicators["mean"]
+            if price <= mean[-1]:
+                return None
+            return bk.Signal("long", price * 1.008, price * 0.992, minute_estimated_time=60)
+
+        bk.add_strategy("s", get_signal, interval="5m", indicators=columns, indicator_history=10)
+        tested = [each for each in bk.Backtest.run("AAA") if getattr(each, "close_reason", "") != "frame_end"]
+        lived = traded(LAST - FIRST + 2, symbols=["AAA"], clock=HandClock(FIRST))
+        assert len(tested) > 10
+        assert before_the_end(stamped(lived)) == before_the_end(stamped(tested))

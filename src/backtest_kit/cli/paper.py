@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -25,19 +25,21 @@ from backtest_kit.registry import ExchangeSchema, parse_time
 from backtest_kit.reports.tables import minute
 
 DEMO_SPEED = 600.0
+_LOOK_EVERY_SECONDS = 0.001
 DEMO_STRATEGY = "trend-follower"
 DEMO_PARAMS = ("range_hours=6", "stop_percent=0.5")  # a short range and near levels, so that something happens soon
 
 
 class PacedClock:
-    """A clock that begins at `start` (epoch ms) and runs `speed` times as fast as the real one, while somebody waits.
+    """A clock that begins at `start` (epoch ms) and runs `speed` times as fast as the real one, while all wait.
 
-    Work takes no time on it: where a tick takes longer than its minute, the run falls behind and no minute is skipped.
+    It stands still while `is_held` says so: work takes no time on it. So a run whose ticks take long falls behind, but
+    no order of it comes too late.
     """
 
     def __init__(self, start: Time, speed: float) -> None:
-        self._start, self._speed, self._since = start, speed, time.monotonic()
-        self._now = float(start)
+        self._now, self._speed = float(start), speed
+        self.is_held: Callable[[], bool] = lambda: False
 
     def now(self) -> Time:
         return int(self._now)
@@ -47,8 +49,9 @@ class PacedClock:
 
     async def sleep(self, seconds: float) -> None:
         target = self._now + seconds * 1000
-        due = self._since + (target - self._start) / 1000 / self._speed
-        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        await asyncio.sleep(seconds / self._speed)
+        while self.is_held():
+            await asyncio.sleep(_LOOK_EVERY_SECONDS)
         self._now = max(self._now, target)
 
 
@@ -104,7 +107,10 @@ def paper(
             _declare_demo()
         first = START if demo and start is None else start
         pace = DEMO_SPEED if demo and speed is None else speed
-        trade(*planned(wanted, lambda source: _clock(source, pace, first)))
+        job, plugs = planned(wanted, lambda source: _clock(source, pace, first))
+        if isinstance(plugs.clock, PacedClock):
+            plugs.clock.is_held = lambda: job.run.is_busy
+        trade(job, plugs)
 
 
 def _declare_demo() -> None:

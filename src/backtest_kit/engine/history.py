@@ -109,6 +109,11 @@ class History:
             return _on_own_loop(self._loaded(asked, _ON_LOOP))
         raise AssertionError("unreachable: nothing suspends when the pace is blocking")
 
+    def doubt_beginnings(self, symbol: str) -> None:
+        """Asks anew where a market begins: a page that came incomplete may have looked like its beginning."""
+        for key in [each for each in self._begins if each[0] == symbol]:
+            del self._begins[key]
+
     def gaps(self, symbol: str) -> list[_Gap]:
         """The stretches [start, stop) that are missing in what was asked for so far, oldest first."""
         out: list[_Gap] = []

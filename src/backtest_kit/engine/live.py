@@ -28,14 +28,20 @@ _LATE_CANDLE_SECONDS = 20.0  # how long a tick waits for the candle that has jus
 class LiveRun:
     """Books that trade on the wall clock, until they are stopped and hold nothing.
 
-    `prepare` reads the documents and makes the books. `results` gives opened, closed and cancelled events, and ends
-    only after `stop`. A run is used once.
+    `prepare` reads the documents and makes the books, `release` gives the store up. `results` gives opened, closed and
+    cancelled events, and ends only after `stop`. A run is used once.
     """
 
     def __init__(
-        self, prepare: Callable[[], Awaitable[list[LiveBook]]], listeners: Listeners, clock: Clock, gate: Gate
+        self,
+        prepare: Callable[[], Awaitable[list[LiveBook]]],
+        release: Callable[[], Awaitable[None]],
+        listeners: Listeners,
+        clock: Clock,
+        gate: Gate,
     ) -> None:
-        self._prepare, self._listeners, self._clock, self._gate = prepare, listeners, clock, gate
+        self._prepare, self._release = prepare, release
+        self._listeners, self._clock, self._gate = listeners, clock, gate
         self.books: list[LiveBook] = []
         self.is_running = False
         self._stopping: list[Callable[[LiveBook], bool]] = []
@@ -74,6 +80,7 @@ class LiveRun:
         finally:
             self.is_running = False
             await _ended([*listening, *self._tasks.values()])
+            await self._release()
 
     async def leave(self) -> None:
         """Ends this process' part: every book finishes what it is doing; what is open stays open, and is kept."""
@@ -98,6 +105,11 @@ class LiveRun:
     def has_begun(self) -> bool:
         """Whether its books have been read and trade."""
         return bool(self._tasks)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a book lives through a tick or obeys a command right now."""
+        return any(turn.locked() for turn in self._turns.values())
 
     async def _listen(self, control: ControlFolder) -> None:
         """Takes commands, second after second."""

@@ -35,6 +35,7 @@ from backtest_kit.engine.book import Book
 from backtest_kit.engine.context import enter
 from backtest_kit.engine.decisions import one_tick, rejected
 from backtest_kit.engine.gate import Answer, Gate
+from backtest_kit.engine.indicators import indicators_of
 from backtest_kit.engine.live_market import LiveMarket
 from backtest_kit.engine.notices import Failure, Written
 from backtest_kit.engine.slot import Operation, Slot, client_order_id, encoded, key_of
@@ -73,6 +74,7 @@ class LiveBook(Book):
         self._unpublished = list(slot.events)
         self._untold = len(slot.events)
         self._asked_now = 0
+        self._indicators_at: Time = -1
         if isinstance(self.state, Active | Closing):
             self.admission.hold(self.profiles, self.source, self.state.position)
 
@@ -92,6 +94,18 @@ class LiveBook(Book):
         assert isinstance(self.market, LiveMarket)
         self.tape = await self.market.reach(self.source.symbol, tick)
         self.prices = memoryview(self.tape.price)  # type: ignore[arg-type]
+        if self.strategy.indicators is not None:
+            await self._follow_indicators(tick)
+
+    async def _follow_indicators(self, tick: Time) -> None:
+        """Computes the columns of the indicator hook anew when a candle of the strategy's interval has closed."""
+        bucket = self.strategy.interval.floor(tick)
+        if bucket != self._indicators_at:
+            columns = await indicators_of(self.strategy, self.source.symbol, self.market)
+            assert columns is not None
+            self.context.indicators = columns
+            columns.follow(self.context)
+            self._indicators_at = bucket
 
     async def live_through(self, row: int) -> None:
         """One tick: the candles before `row` are absorbed, then the strategy is asked, where it is due."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from backtest_kit.core.candles import Candles, Floats, Tape, average_prices
 from backtest_kit.core.values import MINUTE, Interval, Time
-from backtest_kit.engine.history import History
+from backtest_kit.engine.history import History, MarketBeginsLaterError
 from backtest_kit.engine.market import Market
 from backtest_kit.engine.window import Pane
 
@@ -71,6 +71,13 @@ class LiveMarket(Market):
 
         Raises DataError where the exchange does not have them yet.
         """
+        try:
+            return await self._reach(symbol, now)
+        except MarketBeginsLaterError:
+            self.history.doubt_beginnings(symbol)
+            raise
+
+    async def _reach(self, symbol: str, now: Time) -> Tape:
         lock = self._locks.setdefault(symbol, asyncio.Lock())
         async with lock:
             growing, stop = self._growing[symbol], Interval.M1.floor(now)
