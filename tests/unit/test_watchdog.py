@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 
@@ -140,6 +143,38 @@ def test_h2u_a_hang_in_a_run_in_another_thread_is_cut_off_too(hang):
     stop = bk.Backtest.background(SYMBOL)
     with pytest.raises(bk.StrategyTimeoutError, match=WHERE):
         stop.wait(10)
+
+
+def test_a_debugger_can_trace_what_follows_a_hang():
+    """A mark that was left behind let the interpreter go round for ever once a tracer was set."""
+    code = textwrap.dedent(
+        """
+        import sys, threading, time
+        import backtest_kit as bk
+        bk.set_config(get_signal_timeout_seconds=0.1, cache_candles=False)
+        bk.add_exchange("demo", bk.DemoExchange(0))
+        bk.add_frame("f", interval="1m", start="2024-01-01", end="2024-01-01T00:10")
+        def hangs(symbol, when, price):
+            stop = time.monotonic() + 30
+            while time.monotonic() < stop:
+                pass
+        bk.add_strategy("s", hangs)
+        def run():
+            try:
+                list(bk.Backtest.run("BTCUSDT"))
+            except bk.StrategyTimeoutError:
+                print("cut off")
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        sys.settrace(lambda *_: None)
+        (lambda: None)()
+        sys.settrace(None)
+        print("traced")
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.split("\n")[:2] == ["cut off", "traced"]
 
 
 async def test_h2u_a_hang_in_a_task_of_a_running_loop_is_cut_off_too():

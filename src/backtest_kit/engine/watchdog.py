@@ -67,7 +67,7 @@ class Watchdog:
         self._watched, self.fired = None, False
         if self._interrupted:
             self._interrupted = False
-            _raise_in(self._target, None)
+            _call_off(self._target)
 
     def _look(self) -> None:
         pause = min(1.0, self.limit / 4)
@@ -111,7 +111,26 @@ class Watchdog:
         return self._watched is not None and self._watched is late[0] and self._watched.when == late[1]
 
 
-def _raise_in(thread: int, error: type[BaseException] | None) -> None:
-    """Raises in another thread at its next instruction; None calls off what has not been raised yet."""
-    given = None if error is None else ctypes.py_object(error)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), given)
+class _CalledOff(BaseException):
+    """What is raised in place of a `Hang` that is not wanted any more."""
+
+
+def _raise_in(thread: int, error: type[BaseException]) -> None:
+    """Raises in a thread at its next instruction, in place of what waits to be raised there."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error))
+
+
+def _call_off(thread: int) -> None:
+    """Calls off what may still wait to be raised in this thread: something else is raised in its place, and caught.
+
+    Taking it back (an exception of NULL) would leave CPython's mark that something waits: with a tracer such as a
+    debugger the interpreter then looks for it for ever (3.11: `DO_TRACING` goes round before its first instruction).
+    """
+    if thread != threading.get_ident():
+        return
+    try:
+        _raise_in(thread, _CalledOff)
+        for _ in range(1000):  # a loop is where the interpreter looks
+            pass
+    except _CalledOff:
+        pass
