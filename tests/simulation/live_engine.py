@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from backtest_kit.app import App
@@ -59,27 +60,32 @@ def get_signal(_symbol: str, when: int, price: float) -> Signal | None:
     )
 
 
-def manage(ping: ActivePing) -> None:
-    """Every kind of command on a position, at most one a candle; those that do not fit are refused."""
-    number = ping.time // MINUTE
-    if number % 2 == 0 and ping.pnl.percent < 0:
-        commit_average_buy(SYMBOL, 50.0)
-    elif number % 5 == 0:
-        commit_breakeven(SYMBOL)
-    elif number % 7 == 0:
-        commit_trailing_stop(SYMBOL, -0.2)
-    elif number % 11 == 0:
-        commit_close_pending(SYMBOL)
-    elif ping.pnl.percent > 0:
-        commit_partial_profit(SYMBOL, 30.0)
-    else:
-        commit_partial_loss(SYMBOL, 100.0 if number % 3 == 0 else 40.0)
+class Hand:
+    """Commands that depend on the process as well, as those of a person do: a restart does not give the same again."""
 
+    def __init__(self, process: str) -> None:
+        self._shift = len(process) + ord(process[-1])
 
-def give_up(ping: SchedulePing) -> None:
-    """A limit entry that still waits is taken back on some candles."""
-    if ping.time // MINUTE % 3 == 0:
-        commit_cancel_scheduled(SYMBOL)
+    def manage(self, ping: ActivePing) -> None:
+        """Every kind of command on a position, one a candle."""
+        number = ping.time // MINUTE + self._shift
+        if number % 2 == 0 and ping.pnl.percent < 0:
+            commit_average_buy(SYMBOL, 50.0)
+        elif number % 5 == 0:
+            commit_breakeven(SYMBOL)
+        elif number % 7 == 0:
+            commit_trailing_stop(SYMBOL, -0.2)
+        elif number % 11 == 0:
+            commit_close_pending(SYMBOL)
+        elif ping.pnl.percent > 0:
+            commit_partial_profit(SYMBOL, 30.0)
+        else:
+            commit_partial_loss(SYMBOL, 100.0 if number % 3 == 0 else 40.0)
+
+    def give_up(self, ping: SchedulePing) -> None:
+        """A limit entry that still waits is taken back on some candles."""
+        if (ping.time // MINUTE + self._shift) % 3 == 0:
+            commit_cancel_scheduled(SYMBOL)
 
 
 class LeftOpen(FileStore):
@@ -93,7 +99,8 @@ async def live(ports: Ports) -> None:
     """One process of the live engine."""
     app = App(Settings())
     app.exchanges.add(ExchangeSchema(EXCHANGE, ports.exchange))
-    callbacks = {"on_active_ping": manage, "on_schedule_ping": give_up}
+    hand = Hand(ports.name)
+    callbacks: dict[str, Callable[..., Any]] = {"on_active_ping": hand.manage, "on_schedule_ping": hand.give_up}
     app.strategies.add(StrategySchema.of(STRATEGY, get_signal, interval="1m", callbacks=callbacks))
     store = LeftOpen("data", ports.disk)
     plugs = Plugs(store, ports.adapter, ports.clock, lambda _: Told(ports), tag="51515151")

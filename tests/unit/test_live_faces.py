@@ -92,7 +92,7 @@ def test_no_adapter_is_called_in_a_backtest():
 
 def test_what_is_no_adapter_is_refused():
     with pytest.raises(ConfigError, match="extends BrokerAdapter"):
-        bk.Broker.use_broker_adapter(object())  # type: ignore[arg-type]
+        bk.Broker.use_broker_adapter(object())
 
 
 async def test_in_the_background_listeners_hear_and_stopping_ends_it():
