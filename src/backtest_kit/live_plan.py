@@ -21,6 +21,7 @@ from backtest_kit.engine.admission import Admission
 from backtest_kit.engine.book import Ticks
 from backtest_kit.engine.clock import SystemClock
 from backtest_kit.engine.gate import Gate
+from backtest_kit.engine.journal import Journal
 from backtest_kit.engine.live import LiveRun
 from backtest_kit.engine.live_book import Desk, LedgerLine, LiveBook
 from backtest_kit.engine.live_market import LiveMarket
@@ -29,9 +30,11 @@ from backtest_kit.engine.notices import Failure
 from backtest_kit.engine.params import Params
 from backtest_kit.engine.slot import Slot, decoded, key_of
 from backtest_kit.errors import DataError
+from backtest_kit.parity import journal
 from backtest_kit.ports import BrokerAdapter, Clock, Document, Ledger, Store
 from backtest_kit.settings import Settings, changed
 from backtest_kit.stores import FileStore, stream_of
+from backtest_kit.version import __version__
 
 _FAR_ROW = 2**40  # a live frame has no end
 _UNTIL_NEXT_ATTEMPT_SECONDS = 5.0
@@ -91,6 +94,7 @@ class Plugs(Struct, frozen=True):
     clock: Clock
     history: Callable[[Iterable[Source]], History] | None = None
     tag: str = ""
+    journal: Journal | None = None
 
 
 def plugs_of(app: App, mode: Mode, clock: Clock | None, settings: Mapping[str, Any]) -> Plugs:
@@ -99,9 +103,9 @@ def plugs_of(app: App, mode: Mode, clock: Clock | None, settings: Mapping[str, A
     folder = Path(values.data_folder) / "paper" if mode == "paper" else Path(values.data_folder)
     store = app.store or FileStore(folder)
     if mode == "live":
-        return Plugs(store, app.broker.adapter, time, partial(Facts, app.ledger))
+        return Plugs(store, app.broker.adapter, time, partial(Facts, app.ledger), journal=journal(values.data_folder))
     paper = PaperBroker(fee_percent=values.fee_percent, slippage_percent=values.slippage_percent, sleep=time.sleep)
-    return Plugs(store, paper, time, partial(Facts, app.ledger))
+    return Plugs(store, paper, time, partial(Facts, app.ledger), journal=journal(values.data_folder))
 
 
 def live_job(
@@ -154,11 +158,14 @@ async def _books(
     kept = {source: await _kept(plugs.store, source, now, history) for source in plan.sources()}
     settings = plan.settings
     market = LiveMarket(app.history(plan.exchange_name, settings), now, settings.avg_price_candles)
-    admission, desk = Admission(app.listeners), Desk(plugs.store, gate, tag, epoch, history)
+    admission, desk = Admission(app.listeners), Desk(plugs.store, gate, tag, epoch, history, plugs.journal)
     books: list[LiveBook] = []
     peers: dict[tuple[str, str], LiveBook] = {}
     for source, (slot, sequence) in kept.items():
         strategy = app.strategies.get(source.strategy_name)
+        if plugs.journal is not None:
+            parameters = given[strategy.name]
+            plugs.journal.begin(source, slot.absorbed_until, __version__, strategy, parameters, settings)
         first = min(each.absorbed_until for other, (each, _) in kept.items() if other.symbol == source.symbol)
         tape = await _first_candles(app, plugs, gate, market, source, first)
         book = LiveBook(

@@ -23,7 +23,7 @@ _ADAPTERS = {"exchanges", "brokers", "stores", "notifiers", "llm"}
 _OUTCOME = {"record", "live_record", "results", "reports", "version"}
 _APP = {"research", "engine", "registry", "settings", "ports"} | _OUTCOME | _ADAPTERS | _INNER
 _FACE = {"declare", "listen", "ambient", "commits"}  # the public functions, side by side
-_RUNNERS = {"app", "iteration", "terminal", "reporters", "live_plan"} | _FACE | _APP
+_RUNNERS = {"app", "iteration", "terminal", "reporters", "live_plan", "parity"} | _FACE | _APP
 
 # Which parts each part may import, beside itself: imports point inwards, and adapters do not know each other.
 REACH: dict[str, set[str]] = {
@@ -46,7 +46,8 @@ REACH: dict[str, set[str]] = {
     "app": _APP,
     **dict.fromkeys(sorted(_FACE), {"app"} | _APP),
     "reporters": {"app"} | _APP,
-    "live_plan": {"app"} | _APP,
+    "parity": {"app", "iteration"} | _APP,
+    "live_plan": {"app", "iteration", "parity"} | _APP,
     "runners": _RUNNERS,
     "": {"runners"} | _RUNNERS,
     "web": {"", "runners"} | _RUNNERS,

@@ -16,6 +16,7 @@ from backtest_kit.cli.control import close, kill, pause, resume, stop
 from backtest_kit.cli.demo import demo
 from backtest_kit.cli.live import live
 from backtest_kit.cli.paper import paper
+from backtest_kit.cli.parity import parity
 from backtest_kit.cli.status import status
 
 app = typer.Typer(
@@ -53,6 +54,7 @@ app.command("pause")(pause)
 app.command("resume")(resume)
 app.command("close")(close)
 app.command("kill")(kill)
+app.command("parity")(parity)
 
 
 def main() -> None:

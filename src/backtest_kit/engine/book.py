@@ -277,6 +277,10 @@ class Book:
         self._unpublished.extend(events)
         return events[-1]
 
+    async def tell_fact(self, event: Event) -> None:
+        """Tells a fact that is no change of state: a signal that was refused or that broke a rule."""
+        await self.teller.tell_all([event])
+
     def announce(self, event: Event) -> None:
         """Tells an event when the code that made it has ended."""
         self._unpublished.append(event)

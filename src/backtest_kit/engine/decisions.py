@@ -126,7 +126,7 @@ async def _enter(book: Book, row: int, signal: Signal, price: float, when: Time)
     rejection = await book.admission.admit(book.profiles, book.source, signal, price, when)
     if rejection is not None:
         book.asked, book.tick = _NOT_ASKED, row + book.ticks.step
-        await book.teller.tell_all([rejected(book, signal, price, when, rejection)])
+        await book.tell_fact(rejected(book, signal, price, when, rejection))
         return
     book.row = row
     await book.feed(Decided(when, price, signal), when, price)
@@ -148,7 +148,7 @@ def rejected(book: Book, signal: Signal, price: float, time: Time, rejection: Re
 
 async def _invalid(book: Book, event: SignalInvalid) -> None:
     book.tally.count_invalid(event)
-    await book.teller.tell_all([event])
+    await book.tell_fact(event)
 
 
 async def _failed(book: Book, error: BaseException) -> None:

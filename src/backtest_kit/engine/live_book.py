@@ -36,6 +36,7 @@ from backtest_kit.engine.context import enter
 from backtest_kit.engine.decisions import one_tick, rejected
 from backtest_kit.engine.gate import Answer, Gate
 from backtest_kit.engine.indicators import indicators_of
+from backtest_kit.engine.journal import Journal
 from backtest_kit.engine.live_market import LiveMarket
 from backtest_kit.engine.notices import Failure, Written
 from backtest_kit.engine.slot import Operation, Slot, client_order_id, encoded, key_of
@@ -60,6 +61,7 @@ class Desk(Struct, frozen=True):
     tag: str
     epoch: int
     ledger: LedgerLine | None = None
+    journal: Journal | None = None
     alarm_after: int = 5
 
 
@@ -74,6 +76,7 @@ class LiveBook(Book):
         self._unpublished = list(slot.events)
         self._untold = len(slot.events)
         self._asked_now = 0
+        self._may_be_gone = False  # the last look at the position has failed
         self._indicators_at: Time = -1
         if isinstance(self.state, Active | Closing):
             self.admission.hold(self.profiles, self.source, self.state.position)
@@ -130,12 +133,14 @@ class LiveBook(Book):
 
     async def _look_at_position(self, row: int) -> None:
         """Takes over what has happened to the position at the exchange without our asking."""
+        self._may_be_gone = False
         if not isinstance(self.state, Active | Closing) or self.is_blocked:
             return
         time, price = self.tape.time(row), self.prices[row - 1]
         try:
             report = await self.desk.gate.check(ActivePing(self.source, time, price, self.state.position, self.terms))
-        except Exception as error:  # not known: what is open is watched as before
+        except Exception as error:  # not known: what is open is watched as before, and not added to
+            self._may_be_gone = True
             await self.teller.listeners.report_failure(Failure(self.source, time, error, "on_order_active_check"))
             return
         if report is not None:
@@ -152,6 +157,8 @@ class LiveBook(Book):
         asked = self.asked
         if not self.stopped and not self.slot.paused:
             await one_tick(self, row)
+        if self.asked != asked and self.desk.journal is not None:
+            self.desk.journal.ask(self.source, self.tape, row)
         if self.asked != asked and type(self.state) is Idle:
             await self._write(self.state, self.slot.operation, ())
 
@@ -174,6 +181,10 @@ class LiveBook(Book):
             return events[-1]
         assert isinstance(given, Manage)
         return Committed(self.source, given.time, given.kind, given.price, given.amount)
+
+    async def tell_fact(self, event: Event) -> None:
+        """A fact is written down first, like any other."""
+        self._note((event,))
 
     async def publish(self) -> None:
         """Asks for what commands have ordered, writes down what is new, and tells it."""
@@ -302,7 +313,12 @@ class LiveBook(Book):
         )
 
     async def _risk_says_no(self, state: State, order: Order) -> Refused | None:
-        """A late entry is checked against risk again, once; a refused order that is asked again is not."""
+        """A late entry is checked against risk again, once; a refused order that is asked again is not.
+
+        Nothing is added to a position that may have been closed by hand: that would hide it.
+        """
+        if order.kind == "average_buy" and self._may_be_gone:
+            return Refused(order.id, order.time, "it is not known whether the position is still open", final=True)
         if not (type(state) is Opening and state.from_schedule and self.profiles and order.attempt == 0):
             return None
         check = (self.profiles, self.source, state.signal, order.price, self.context.when)
