@@ -7,7 +7,7 @@ ARGS ?=
 # The lists of pyproject.toml that the tests need, beside the core; the names of extras may be added.
 TEST_LISTS ?= dev charts
 
-.PHONY: demo test check sim bench docs charts lock clean
+.PHONY: demo test check sim mutants figures bench docs charts lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/core.stamp charts
@@ -27,6 +27,13 @@ SEEDS ?= 2000
 
 sim: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+
+# Rules of live trading taken out one by one, and the worlds that catch each; and the page that states all figures.
+mutants: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.simulation.mutants $(ARGS)
+
+figures: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.simulation.figures $(ARGS)
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/run.py $(ARGS)

@@ -16,6 +16,7 @@ from backtest_kit.app import App, callbacks_of, names_of, resolved
 from backtest_kit.brokers import PaperBroker
 from backtest_kit.core.candles import Tape
 from backtest_kit.core.events import Event
+from backtest_kit.core.stamps import iso
 from backtest_kit.core.values import Interval, Mode, Source, Time
 from backtest_kit.engine.admission import Admission
 from backtest_kit.engine.book import Ticks
@@ -178,7 +179,7 @@ async def _books(
             settings=settings,
             market=market,
             tape=tape,
-            ticks=Ticks(tape.row(now), _FAR_ROW, 1),
+            ticks=Ticks(tape.row(max(now, first)), _FAR_ROW, 1),
             listeners=app.listeners,
             callbacks=callbacks_of(strategy),
             admission=admission,
@@ -194,8 +195,11 @@ async def _books(
 async def _first_candles(app: App, plugs: Plugs, gate: Gate, market: LiveMarket, source: Source, first: Time) -> Tape:
     """The candles from where a symbol was left up to now; waits for as long as the exchange does not show them."""
     while True:
+        now = Interval.M1.floor(gate.now())
         try:
-            return await market.follow(source.symbol, first, Interval.M1.floor(gate.now()))
+            if now < first:
+                raise DataError(f"the clock stands at {iso(now)}, but candles up to {iso(first)} were traded already")
+            return await market.follow(source.symbol, first, now)
         except DataError as error:
             await app.listeners.report_failure(Failure(source, plugs.clock.now(), error, "the first candles"))
             await plugs.clock.sleep(_UNTIL_NEXT_ATTEMPT_SECONDS)

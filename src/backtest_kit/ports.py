@@ -162,10 +162,11 @@ class BrokerAdapter:
     """Where orders go. Every method is optional; one that is left out agrees.
 
     Before anything of a position changes, the hook of that change is called. Returning means that it is done; a
-    returned `Fill` becomes the record. Raising refuses: the position stays as it was, and the engine asks again at the
-    next tick, with the same client order id and the next `attempt` (`OrderTransientError` and anything else), or not at
-    all (`OrderRejectedError`; an exit becomes a new order). An adapter that can look orders up offers `find_order`:
-    then whatever else a hook raises counts as an unknown outcome, and the truth is asked for before any new attempt.
+    returned `Fill` becomes the record. Raising refuses: the position stays as it was. `OrderTransientError` says that
+    the order was surely not taken: it is asked again at the next tick, with the same client order id and the next
+    `attempt`. `OrderRejectedError` refuses for good; an exit becomes a new order. Anything else leaves open whether the
+    order was taken. An adapter that offers `find_order` is then asked for the truth. Of any other the order is asked
+    again under the same id until it answers, so it has to recognise an id that it has traded already.
     No adapter is ever called in a backtest.
     """
 

@@ -162,3 +162,29 @@ def _listening(kind, into):
     stack = contextlib.ExitStack()
     stack.callback(default.listeners.add(Subscription([kind], into.append)))
     return stack
+
+
+def test_a_refusal_by_any_exception_is_asked_again_under_the_same_id_until_it_is_answered():
+    answers = iter([RuntimeError("no"), ValueError("not yet"), TimeoutError()])
+    broker = Broker(lambda order: _raised(next(answers, None)))
+    events = traded(20, broker=broker)
+    entries = [order for order in broker.orders if order.kind == "open"][:4]
+    assert [order.attempt for order in entries] == [0, 1, 2, 3]
+    assert len({(order.client_order_id, order.quantity) for order in entries}) == 1
+    first = next(event for event in events if isinstance(event, SignalOpened))
+    assert first.position.entries[0].fill == broker.taken[entries[0].client_order_id]
+
+
+def test_an_entry_taken_without_an_answer_is_not_lost_by_an_adapter_that_cannot_look_up():
+    broker = Broker()
+    lost = iter([True])
+
+    def trade_and_lose(order):
+        broker.take(order)
+        if next(lost, False):
+            raise TimeoutError
+
+    broker._script = trade_and_lose
+    opened = traded(10, broker=broker)[0]
+    assert isinstance(opened, SignalOpened)
+    assert len([order for order in broker.orders if order.signal.id == opened.signal.id and order.kind == "open"]) == 2

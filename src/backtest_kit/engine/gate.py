@@ -114,7 +114,7 @@ class Gate:
         except OrderRejectedError as error:
             return Answer("never", note=_said(error))
         except Exception as error:
-            return Answer("unknown" if self.can_look_up else "again", note=_said(error))
+            return Answer("unknown", note=_said(error))
         return self._judged(fill, request)
 
     def _judged(self, fill: object, request: OrderRequest) -> Answer:
@@ -123,7 +123,7 @@ class Gate:
         if isinstance(fill, Fill) and _is_sound(fill):
             return Answer("done", fill)
         note = f"the adapter answered with {fill!r}, which is no fill"
-        return Answer("unknown" if self.can_look_up else "again", note=note)
+        return Answer("unknown", note=note)
 
     async def check(self, position: ActivePing) -> ExitReport | None:
         """Whether a position has been left without our asking. Raises what the adapter raises: then it is not known."""

@@ -251,8 +251,11 @@ class LiveBook(Book):
             if answer.kind == "unknown" and operation.progress == "unknown":
                 return
         else:
-            operation = replace(operation, not_after=gate.not_after)
+            order = replace(operation.order, attempt=operation.order.attempt + 1)
+            operation = replace(operation, order=order, not_after=gate.not_after)
             answer = await gate.ask(self._request(operation, self.state))
+            if answer.kind == "again":  # this time it was not sent; of the time before nobody knows
+                answer = replace(answer, kind="unknown")
         before = self.state
         state, events, after = self._answered(before, operation, answer)
         await self._write(state, after, events)
