@@ -203,8 +203,8 @@ trades, {wrong} breaches.
   and that an order shows in queries 15 s after that at the latest, are assumptions. An order that is matched later than
   that is not noticed: there is no sweep for orphans.
 * **Adapters without `find_order`, or without `server_time`.** The worlds have an adapter with both. Without the first,
-  an answer that was lost counts as "not taken": an addition or a partial exit is given up, an entry too once the price
-  has left its levels, though the exchange may have done it. Without the second, this machine's clock has to be right;
+  an order whose answer was lost is asked for again under its own id, which the adapter has to recognise; unit tests
+  show it, no world does. Without the second, this machine's clock has to be right;
   while it stands behind what was kept, the program does not start.
 * **Changes by hand, but for one.** A position that somebody has closed as a whole is noticed, unless it is in the
   moment in which the engine adds to it. One that was made smaller or larger by hand, a foreign order, a liquidation or
