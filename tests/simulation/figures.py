@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import multiprocessing
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from backtest_kit.testing.worlds import FAMILIES, Outcome
 from benchmarks.state import measure
 from tests.simulation.mutants import MUTANTS, breaches, first_caught, world_of
 from tests.simulation.real_kills import Tally, killed
-from tests.simulation.verdicts import single, single_tasks, tasks
+from tests.simulation.verdicts import quiet, single, single_tasks, tasks
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "crash-safety.md"
 _LATER_SEEDS = 300
@@ -56,9 +55,9 @@ class Counts(Struct, frozen=True):
 
 def counts_of(task: tuple[str, int]) -> tuple[str, Counts]:
     """One world of a family, counted."""
-    logging.disable(logging.CRITICAL)
     family, seed = task
-    found = world_of(family, seed)
+    with quiet():
+        found = world_of(family, seed)
     return family, _counted(found)
 
 

@@ -8,7 +8,6 @@ does. A breach is a violation, or a halt of an engine whose disk has flipped no 
 from __future__ import annotations
 
 import argparse
-import logging
 import multiprocessing
 import sys
 from collections.abc import Iterator
@@ -36,7 +35,7 @@ from backtest_kit.stores.file_names import PREVIOUS, path_of
 from backtest_kit.stores.ownership import Ownership
 from backtest_kit.testing.worlds import FAMILIES, Outcome, simulate
 from tests.simulation.live_engine import live
-from tests.simulation.verdicts import SECONDS
+from tests.simulation.verdicts import SECONDS, quiet
 
 Patch = tuple[Any, str, Any]
 """Whose name, which name, and what stands there instead."""
@@ -70,8 +69,7 @@ def breaches(found: Outcome) -> tuple[str, ...]:
 
 def lived(mutant: Mutant, seed: int) -> tuple[str, ...]:
     """What is wrong in one world of the mutant's family."""
-    logging.disable(logging.CRITICAL)
-    with mutant.at_work():
+    with quiet(), mutant.at_work():
         return breaches(world_of(mutant.family, seed))
 
 
