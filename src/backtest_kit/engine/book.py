@@ -170,12 +170,6 @@ class Book:
         """The key of the moment at which the book stands."""
         return key_at(self.tape.row(self.context.when), TELL if self.context.in_candle else DECIDE)
 
-    @property
-    def candles_done(self) -> int:
-        """How many candles of its frame the book has lived through."""
-        reached = self.ticks.last if self.done else min(self.tape.row(self.context.when), self.ticks.last)
-        return reached - self.ticks.first
-
     def _next_key(self) -> int:
         if self.done:
             return NO_LIMIT

@@ -19,19 +19,3 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-
-
-class FastClock:
-    """A clock that runs `speed` times as fast as the real one, from `start` (epoch ms) on: paper trading in a hurry."""
-
-    def __init__(self, start: Time, speed: float) -> None:
-        self._start, self._speed, self._since = start, speed, time.monotonic()
-
-    def now(self) -> Time:
-        return self._start + int(self.monotonic() * 1000)
-
-    def monotonic(self) -> float:
-        return (time.monotonic() - self._since) * self._speed
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds / self._speed)
